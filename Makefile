@@ -1,0 +1,70 @@
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+TRAIN := .venv-train
+TRAINED := $(TRAIN)/.installed
+
+# Published tables for `make demo` and `make bench`; without it the sample tables of the project.
+REFERENCE ?=
+# Synthetic claims of `make demo`.
+CLAIMS ?= 10000
+
+export CLAIMGATE_TRAIN_PYTHON ?= $(CURDIR)/$(TRAIN)/bin/python
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(INSTALLED): pyproject.toml ops/constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	    { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c ops/constraints.txt -e '.[server,loader,dev]'
+	@touch $@
+
+$(TRAINED): pyproject.toml ops/constraints.txt
+	@$(PYTHON) -m venv $(TRAIN)
+	@$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[server,loader,train]'
+	@touch $@
+
+.PHONY: install
+install: $(INSTALLED) ## Install into .venv
+
+.PHONY: demo
+demo: $(INSTALLED) ## Run the main job: staging, service, production (REFERENCE=DIR, CLAIMS=N)
+	@$(BIN)/claimgate demo --claims $(CLAIMS) $(if $(REFERENCE),--reference $(REFERENCE))
+
+.PHONY: test
+test: $(INSTALLED) ## Run the tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m 'not full'
+
+.PHONY: test-full
+test-full: $(INSTALLED) $(TRAINED) ## Run the long suites too: grpcurl, TensorFlow Serving contract
+	@$(BIN)/python -m pytest -q -m full
+
+.PHONY: check
+check: $(INSTALLED) ## Format, lint, types, import contracts, API lint
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@cd proto && $(CURDIR)/$(BIN)/buf lint
+
+.PHONY: proto
+proto: $(INSTALLED) ## Regenerate the messages from proto/
+	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=clients/python --grpc_python_out=clients/python \
+	    --mypy_out=quiet:clients/python --mypy_grpc_out=quiet:clients/python \
+	    proto/claimgate/v1/*.proto proto/claimgate/serving/v1/*.proto
+
+.PHONY: docs
+docs: $(INSTALLED) ## Rewrite docs/rules.md from the rules
+	@$(BIN)/claimgate rules document > docs/rules.md
+
+.PHONY: bench
+bench: $(INSTALLED) ## Measure engine, stream and pipeline, each beside its limit (REFERENCE=DIR)
+	@$(BIN)/claimgate bench all $(if $(REFERENCE),--reference $(REFERENCE)) --json

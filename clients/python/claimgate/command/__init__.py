@@ -1,0 +1,79 @@
+"""The `claimgate` command. Subcommands are plain functions that installed packages offer by entry points.
+
+A package offers `claimgate.commands` entry points; `reference.build = "loader.commands:reference_build"` becomes
+`claimgate reference build`. Positional parameters are arguments, keyword-only ones options; the docstring is the help.
+What a function returns is the exit status.
+"""
+
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from typing import Final
+
+import typer
+
+from claimgate import __version__
+from claimgate.command.adapt import adapt
+
+GROUP: Final = "claimgate.commands"
+_GROUP_HELP: Final = {
+    "bench": "Measure on this machine, beside a reference in the same minute.",
+    "failed": "Claims that could not be loaded.",
+    "reference": "Published tables: build, list, show.",
+    "rules": "What is checked, and on what grounds.",
+}
+_EXTRAS: Final = {"server": "server", "loader": "server,loader"}
+EXIT_FAILED: Final = 1
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        _app()(prog_name="claimgate")
+    except (KeyboardInterrupt, BrokenPipeError):
+        sys.exit(EXIT_FAILED)
+    except Exception as error:
+        if os.environ.get("CLAIMGATE_TRACEBACK"):
+            raise
+        typer.echo(f"claimgate: {error or type(error).__name__}", err=True)
+        if not str(error):
+            typer.echo("CLAIMGATE_TRACEBACK=1 shows where.", err=True)
+        sys.exit(EXIT_FAILED)
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer(
+        help=f"ClaimGate {__version__}: scores healthcare claims before they are paid.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    groups: dict[str, typer.Typer] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        group, _, name = point.name.rpartition(".")
+        if group and group not in groups:
+            groups[group] = typer.Typer(help=_GROUP_HELP.get(group), no_args_is_help=True)
+            app.add_typer(groups[group], name=group)
+        _add(groups[group] if group else app, name, point)
+    return app
+
+
+def _add(app: typer.Typer, name: str, point: EntryPoint) -> None:
+    try:
+        app.command(name)(adapt(point.load()))
+    except ModuleNotFoundError as error:
+        app.command(name, help=f"Needs more packages: {_install(point)}")(_missing(point, error))
+
+
+def _install(point: EntryPoint) -> str:
+    extra = _EXTRAS.get(point.module.split(".")[0], "server,loader")
+    return f"pip install 'claimgate[{extra}]'"
+
+
+def _missing(point: EntryPoint, error: ModuleNotFoundError) -> "typer.models.CommandFunctionType":  # type: ignore[type-var]
+    def explain() -> None:
+        typer.echo(f"claimgate: needs {error.name}; run {_install(point)}", err=True)
+        raise typer.Exit(EXIT_FAILED)
+
+    return explain

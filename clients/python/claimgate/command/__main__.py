@@ -1,0 +1,5 @@
+"""`python -m claimgate.command`: the command without its script on the path."""
+
+from claimgate.command import main
+
+main()

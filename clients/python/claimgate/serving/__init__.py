@@ -1,0 +1,1 @@
+"""Wire-compatible messages of TensorFlow Serving."""

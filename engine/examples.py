@@ -1,0 +1,110 @@
+"""Examples of rules as real claims: what the tests run and the documentation prints."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from claimgate.v1 import claim_pb2
+
+from engine.rules.rule import Example, LineExample
+
+DAY: Final = "2025-10-15"
+RECEIVED: Final = "2025-10-20"
+BIRTH: Final = "1970-01-01"
+NPI: Final = "1234567893"
+ZIP: Final = "35201"
+"""Birmingham, Alabama: locality 10112-00."""
+BILL: Final = "0131"
+"""Hospital outpatient, original."""
+
+_LINE_SHORT: Final = ("units", "charge", "pos", "day", "npi", "dx")
+_CLAIM_SHORT: Final = (
+    "day",
+    "received",
+    "birth",
+    "npi",
+    "institutional",
+    "tob",
+    "dx",
+    "total",
+    "pos",
+)
+
+
+def claim_of(example: Example, claim_id: str = "EXAMPLE") -> claim_pb2.Claim:
+    """Return the claim of an example, complete and plain but for what the example says."""
+    fields = example.fields
+    day = fields.get("day", DAY)
+    institutional = bool(fields.get("institutional"))
+    claim = claim_pb2.Claim(
+        claim_id=claim_id,
+        claim_version=1,
+        claim_type=claim_pb2.CLAIM_TYPE_INSTITUTIONAL
+        if institutional
+        else claim_pb2.CLAIM_TYPE_PROFESSIONAL,
+        facility_id="FACILITY",
+        patient_account_number="ACCOUNT",
+        frequency_code="1",
+        person_id="MEMBER",
+        patient_date_of_birth=fields.get("birth", BIRTH),
+        patient_sex="F",
+        service_from_date=day,
+        service_to_date=day,
+        received_date=fields.get("received", RECEIVED),
+        insurance_type="MB",
+        payer_id="PAYER",
+        payer_name="PAYER",
+        place_of_service="" if institutional else fields.get("pos", "11"),
+        type_of_bill=fields.get("tob", BILL) if institutional else "",
+        patient_status="01" if institutional else "",
+        diagnoses=[claim_pb2.Diagnosis(code=code) for code in fields.get("dx", ("E119",))],
+        billing_provider=claim_pb2.Provider(npi=fields.get("npi", NPI), entity_type=2, zip=ZIP),
+        lines=[
+            _line(number, line, day, institutional) for number, line in enumerate(example.lines, 1)
+        ],
+    )
+    days = sorted(line.service_from_date for line in claim.lines)
+    if days and not institutional:
+        claim.service_from_date = min(day, days[0])
+        claim.service_to_date = max(
+            line.service_to_date or line.service_from_date for line in claim.lines
+        )
+        if "day" not in fields:
+            claim.service_from_date = days[0]
+    charges = sum(line.charge_cents for line in claim.lines)
+    claim.total_charge_cents = round(fields["total"] * 100) if "total" in fields else charges
+    _set(claim, {name: value for name, value in fields.items() if name not in _CLAIM_SHORT})
+    return claim
+
+
+def _line(number: int, line: LineExample, day: str, institutional: bool) -> claim_pb2.ServiceLine:
+    fields = line.fields
+    message = claim_pb2.ServiceLine(
+        line_number=number,
+        service_from_date=fields.get("day", day),
+        procedure_code=line.code,
+        modifiers=line.modifiers,
+        revenue_code="0510" if institutional else "",
+        units_milli=round(fields.get("units", 1) * 1000),
+        unit_basis="UN",
+        charge_cents=round(fields.get("charge", 100) * 100),
+        place_of_service=fields.get("pos", ""),
+        diagnosis_pointers=() if institutional else fields.get("dx", (1,)),
+    )
+    if "npi" in fields:
+        message.rendering_provider.npi = fields["npi"]
+    _set(message, {name: value for name, value in fields.items() if name not in _LINE_SHORT})
+    return message
+
+
+def _set(message: Any, fields: Mapping[str, Any]) -> None:
+    """Set fields by name; a mapping sets the fields of a sub-message, None clears."""
+    for name, value in fields.items():
+        if value is None:
+            message.ClearField(name)
+        elif isinstance(value, Mapping):
+            _set(getattr(message, name), value)
+        elif isinstance(value, list | tuple):
+            message.ClearField(name)
+            getattr(message, name).extend(value)
+        else:
+            setattr(message, name, value)

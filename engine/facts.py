@@ -1,0 +1,103 @@
+"""What the published tables say about each line of a pass.
+
+Looked up once, read by prices, features and rules.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.codes import code36
+from engine.columns import INSTITUTIONAL, PROFESSIONAL, Batch, Bools, Ints, Table
+from engine.reference import GLOBAL_XXX, Reference
+
+SETTING_NONE, SETTING_PRACTITIONER, SETTING_HOSPITAL, SETTING_DME = -1, 0, 1, 2
+"""Which edit tables hold for a line: none for inpatient bills."""
+
+MOD_26, MOD_TC, MOD_53 = code36("26"), code36("TC"), code36("53")
+
+_DME_TAXONOMY_PREFIXES = (code36("332"), code36("335"))
+_TAXONOMY_LENGTH = 10
+_SURGICAL_DAYS = (0, 10, 90)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts(Table):
+    """Columns over the lines. Shapes are (lines,)."""
+
+    mpfs: Ints
+    """Row of the fee schedule for code and component (26, TC, 53 or none) on the day; -1 none."""
+    mpfs_code: Ints
+    """Row of the fee schedule for the code alone: its indicators; -1 none."""
+    component: Ints
+    """Modifier of the row looked up in `mpfs`: 26, TC, 53 as a code, or 0."""
+    mpfs_in_force: Bools
+    """Some release of the fee schedule serves the day."""
+    facility: Bools
+    """The place of service is priced as a facility."""
+    setting: Ints
+    """SETTING_…: which tables of pairs and units hold."""
+    locality: Ints
+    """Row of the geographic indices for the service ZIP on the day; -1 none."""
+    visit: Bools
+    """The code is an evaluation and management visit."""
+    global_days: Ints
+    """Global period of the code: 0, 10, 90 or GLOBAL_…; GLOBAL_XXX where there is no row."""
+    surgical: Bools
+    """The code has a global period of 000, 010 or 090."""
+    stand_ins: Ints
+    """Bit mask of the datasets that stand in on the day."""
+
+
+def look_up(batch: Batch, reference: Reference) -> Facts:
+    """Look up what the tables say about each line on its day of service."""
+    lines, mpfs = batch.lines, reference.mpfs
+    day = lines.service_from
+    component = _component(lines.modifiers)
+    code_row = mpfs.rows(lines.procedure, np.zeros_like(component), day)
+    row = code_row.copy()
+    split = np.flatnonzero(component)
+    row[split] = mpfs.rows(lines.procedure[split], component[split], day[split])
+    # A reduced service (53) has a row of its own for four codes only; elsewhere it is a plain
+    # modifier.
+    plain = (component == MOD_53) & (row < 0)
+    row[plain] = code_row[plain]
+    component = np.where(plain, 0, component)
+    has_code = code_row >= 0
+    global_days = np.where(has_code, mpfs.global_days[code_row], GLOBAL_XXX)
+    return Facts(
+        mpfs=row,
+        mpfs_code=code_row,
+        component=component,
+        mpfs_in_force=mpfs.release_at(day) >= 0,
+        facility=reference.place_of_service.facility(lines.place_of_service),
+        setting=_setting(batch),
+        locality=reference.localities.of_zip(lines.zip5, day),
+        visit=reference.evaluation_management.contains(lines.procedure, day),
+        global_days=global_days,
+        surgical=has_code & np.isin(global_days, _SURGICAL_DAYS),
+        stand_ins=reference.stand_ins(day),
+    )
+
+
+def _component(modifiers: Ints) -> Ints:
+    """The first of 26, TC and 53 on each line; 0 where there is none."""
+    split = np.isin(modifiers, (MOD_26, MOD_TC, MOD_53))
+    first = split.argmax(axis=1)
+    return np.where(split.any(axis=1), modifiers[np.arange(len(modifiers)), first], 0).astype(
+        np.int16
+    )
+
+
+def _setting(batch: Batch) -> Ints:
+    """Domain L.11.
+
+    Practitioner tables on 837P, DME ones for DME suppliers, hospital ones on outpatient 837I.
+    """
+    claims = batch.claims
+    prefix = claims.billing_taxonomy // 36 ** (_TAXONOMY_LENGTH - 3)
+    setting = np.full(len(claims), SETTING_NONE, np.int8)
+    setting[claims.type == PROFESSIONAL] = SETTING_PRACTITIONER
+    setting[(claims.type == PROFESSIONAL) & np.isin(prefix, _DME_TAXONOMY_PREFIXES)] = SETTING_DME
+    setting[(claims.type == INSTITUTIONAL) & ~claims.inpatient] = SETTING_HOSPITAL
+    return batch.of_line(setting)

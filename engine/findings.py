@@ -1,0 +1,127 @@
+"""Every rule over one pass: their hits in one set of columns, and what could not be judged."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.columns import Batch, Bools, Ints
+from engine.facts import Facts
+from engine.history import History
+from engine.policy import Policy, RuleOverride, params_of
+from engine.pricing import Allowed
+from engine.reference import Reference
+from engine.rules.rule import Hits, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Hits of all rules, in the order of rule ids. Shapes are (hits,) but where said."""
+
+    rules: tuple[Rule, ...]
+    by_rule: tuple[Hits, ...]
+    """What each rule returned."""
+    rule: Ints
+    """Index into `rules`."""
+    row: Ints
+    """Row of the hit within its rule's hits."""
+    claim: Ints
+    case: Ints
+    """Index into the rule's cases."""
+    line_hit: Ints
+    """Which hit the line below belongs to; shape (hit lines,)."""
+    line: Ints
+    weights: Mapping[int, float]
+    """Weight by rule index where the policy changes it."""
+
+    def __len__(self) -> int:
+        """Count the hits."""
+        return len(self.rule)
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a pass a rule judged."""
+
+    lines: int
+    """Lines with a code that it could have judged."""
+    evaluated: int
+    """Lines that it did judge."""
+
+
+def find_hits(
+    rules: tuple[Rule, ...],
+    batch: Batch,
+    reference: Reference,
+    facts: Facts,
+    history: History | None,
+    allowed: Allowed,
+    policy: Policy,
+) -> Findings:
+    """Run every rule that the policy leaves on, handing each what it asks for and no more."""
+    rules = tuple(r for r in rules if policy.overrides.get(r.id, RuleOverride()).enabled)
+    inputs: dict[str, Any] = {
+        "batch": batch,
+        "reference": reference,
+        "facts": facts,
+        "history": history,
+        "allowed": allowed,
+    }
+    by_rule = tuple(
+        rule.find(
+            **{
+                need: inputs[need] if need in inputs else params_of(rule, policy, len(batch.claims))
+                for need in rule.needs
+            }
+        )
+        for rule in rules
+    )
+    counts = np.array([len(hits) for hits in by_rule], np.int64)
+    first = np.cumsum(counts) - counts
+    return Findings(
+        rules=rules,
+        by_rule=by_rule,
+        rule=np.repeat(np.arange(len(rules)), counts),
+        row=np.concatenate([np.arange(n) for n in counts]) if rules else np.empty(0, np.int64),
+        claim=_joined([hits.claim for hits in by_rule]),
+        case=_joined(
+            [np.zeros(len(h), np.int64) if h.variant is None else h.variant for h in by_rule]
+        ),
+        line_hit=_joined([h.line_hit + f for h, f in zip(by_rule, first, strict=True)]),
+        line=_joined([hits.line for hits in by_rule]),
+        weights={
+            index: weight
+            for index, rule in enumerate(rules)
+            if (weight := policy.overrides.get(rule.id, RuleOverride()).weight) is not None
+        },
+    )
+
+
+def coverage(findings: Findings, batch: Batch) -> dict[str, Coverage]:
+    """Return how many lines each rule that says so has judged."""
+    coded = batch.lines.procedure > 0
+    lines = int(coded.sum())
+    return {
+        rule.id: Coverage(lines, int((hits.evaluated & coded).sum()))
+        for rule, hits in zip(findings.rules, findings.by_rule, strict=True)
+        if hits.evaluated is not None
+    }
+
+
+def unjudged(findings: Findings, batch: Batch) -> dict[str, list[tuple[str, Bools | None, Bools]]]:
+    """Return by reason which rules could not judge which lines and claims.
+
+    (rule id, lines, claims).
+    """
+    by_reason: dict[str, list[tuple[str, Bools | None, Bools]]] = {}
+    for rule, hits in zip(findings.rules, findings.by_rule, strict=True):
+        for gap in hits.not_evaluated:
+            claims = batch.any_line(gap.lines) if gap.lines is not None else gap.claims
+            if claims is not None and claims.any():
+                by_reason.setdefault(gap.reason, []).append((rule.id, gap.lines, claims))
+    return by_reason
+
+
+def _joined(columns: list[Ints]) -> Ints:
+    return np.concatenate([*columns, np.empty(0, np.int64)]).astype(np.int64)

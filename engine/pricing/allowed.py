@@ -1,0 +1,75 @@
+"""What a price is: one row per line, with the amounts that its steps left."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from engine.columns import Bools, Ints, Table
+
+
+class PriceStatus(IntEnum):
+    """Whether a line has a price; numbers as in the API."""
+
+    PRICED = 1
+    BUNDLED = 2
+    BY_REPORT = 3
+    NO_PRICE = 4
+
+
+class PriceReason(IntEnum):
+    """Why a line has no price."""
+
+    NONE = 0
+    NO_CODE = 1
+    """The line has no procedure code."""
+    NO_RELEASE = 2
+    """No fee schedule serves the day."""
+    NO_ROW = 3
+    """The fee schedule has no row for code and component."""
+    STATUS = 4
+    """The status says not payable by the schedule: N, X, E, I, M."""
+    CONTRACTOR = 5
+    """Priced by the contractor: status C."""
+    ANESTHESIA = 6
+    """Priced by base units and minutes: status J."""
+    NOT_FOR_PAYMENT = 7
+    """The relative values are informational."""
+    NA = 8
+    """Not priced in this setting."""
+    ZERO = 9
+    """All relative values are zero."""
+    LOCALITY = 10
+    """The service ZIP is unknown."""
+    INSTITUTIONAL = 11
+    """Facility bills are not priced by the physician fee schedule."""
+    REDUCTION = 12
+    """The line is subject to a reduction that is not computed."""
+    REPORT = 13
+    """Priced from the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed(Table):
+    """Prices of the lines. Amounts are 0 where `status` is not PRICED. Shapes are (lines,)."""
+
+    status: Ints
+    reason: Ints
+    fee_cents: Ints
+    """Published fee of one unit in the locality."""
+    capped_cents: Ints
+    """The same after the outpatient cap of imaging."""
+    amount_cents: Ints
+    """After line modifiers, both sides and units (domain E.2 step 9).
+
+    What charges are compared with.
+    """
+    allowed_cents: Ints
+    """Not above the charge."""
+    rvu_total_e4: Ints
+    """Total relative value units, adjusted for the locality."""
+    locality: Ints
+    """Row of the geographic indices; -1 none."""
+
+    @property
+    def priced(self) -> Bools:
+        """Lines with an amount, zero where bundled."""
+        return (self.status == PriceStatus.PRICED) | (self.status == PriceStatus.BUNDLED)

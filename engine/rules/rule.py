@@ -1,0 +1,480 @@
+"""What a rule is.
+
+A declaration that documents, weighs and exemplifies, and a function from columns to hits.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.columns import Batch, Bools, Ints
+
+
+class Category(IntEnum):
+    """The field of a rule; numbers as in the API."""
+
+    FORMAT = 1
+    ELIGIBILITY = 2
+    TIMELY_FILING = 3
+    DUPLICATE = 4
+    COB = 5
+    NCCI = 6
+    MODIFIER = 7
+    PLACE_OF_SERVICE = 8
+    PRICING = 9
+    NECESSITY = 10
+    FWA = 11
+    OCE = 12
+    COVERAGE = 13
+    SPECIALTY = 14
+    SURGICAL = 15
+
+
+class Scope(IntEnum):
+    """What a rule looks at; numbers as in the API."""
+
+    LINE = 1
+    CLAIM = 2
+
+
+class Severity(IntEnum):
+    """How bad a finding is; numbers as in the API."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+    CRITICAL = 4
+
+
+class Action(IntEnum):
+    """What a hit asks for, worst last; numbers as in the API."""
+
+    INFO = 1
+    PEND = 2
+    DENY_LINE = 3
+    DENY_CLAIM = 4
+    REJECT = 5
+
+
+class Certainty(IntEnum):
+    """Whether a hit may act by itself; numbers as in the API."""
+
+    APPLY = 1
+    ADVISE = 2
+
+
+class Family(StrEnum):
+    """Rules that find the same problem: on one line only the strongest counts."""
+
+    DUPLICATE = "duplicate"
+    TIMELY_FILING = "timely_filing"
+    BUNDLING = "bundling"
+    UNITS = "units"
+    FEE = "fee"
+    EXPERIMENTAL = "experimental"
+    BILATERAL = "bilateral"
+    GLOBAL_SURGERY = "global_surgery"
+
+
+class Stake(StrEnum):
+    """What money a hit puts at risk."""
+
+    NONE = "none"
+    LINES = "lines"
+    """The whole price of its lines, their charge where they have none."""
+    CLAIM = "claim"
+    """The same of all lines of the claim."""
+    EXCESS = "excess"
+    """The evidence column `excess_cents`."""
+
+
+class Kind(StrEnum):
+    """How an evidence column reads as text."""
+
+    COUNT = "count"
+    UNITS = "units"
+    CENTS = "cents"
+    RATIO_E2 = "ratio_e2"
+    CODE = "code"
+    POS = "pos"
+    DATE = "date"
+    NAME = "name"
+    """An index into the names that the rule declares for this column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One case of a rule; what is left out is the rule's own."""
+
+    weight: float | None = None
+    action: Action | None = None
+    certainty: Certainty | None = None
+    families: tuple[Family, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A variant with everything filled in."""
+
+    name: str
+    weight: float
+    action: Action
+    certainty: Certainty
+    families: tuple[Family, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluated:
+    """Lines (or whole claims) that a rule could not judge, and why."""
+
+    reason: str
+    lines: Bools | None = None
+    """Mask over the lines."""
+    claims: Bools | None = None
+    """Mask over the claims."""
+
+
+def _empty() -> Ints:
+    return np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """What a rule found, as columns.
+
+    One row per hit, with the lines that it falls on and their partners.
+    """
+
+    claim: Ints
+    """Row of the claim, shape (hits,)."""
+    line_hit: Ints = field(default_factory=_empty)
+    """Which hit the line below belongs to, ascending."""
+    line: Ints = field(default_factory=_empty)
+    """Row of a line on which the action falls."""
+    partner_hit: Ints = field(default_factory=_empty)
+    """Which hit the partner below belongs to, ascending."""
+    partner: Ints = field(default_factory=_empty)
+    """Row of a line that the finding rests on, such as the column 1 line of a pair."""
+    variant: Ints | None = None
+    """Index of the case in the order of declaration, shape (hits,); None means the first."""
+    evidence: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Facts by declared name, shape (hits,)."""
+    not_evaluated: tuple[NotEvaluated, ...] = ()
+    evaluated: Bools | None = None
+    """Lines that were really judged, by a table row or a comparison.
+
+    None means all that the rule applies to.
+    """
+
+    def __len__(self) -> int:
+        """Count the hits."""
+        return len(self.claim)
+
+    @classmethod
+    def none(cls, *not_evaluated: NotEvaluated, evaluated: Bools | None = None) -> Self:
+        """Return no hits."""
+        return cls(_empty(), not_evaluated=not_evaluated, evaluated=evaluated)
+
+    @classmethod
+    def on_lines(
+        cls,
+        batch: Batch,
+        mask: Bools,
+        *,
+        variant: Ints | None = None,
+        evidence: Mapping[str, NDArray[Any]] | None = None,
+        not_evaluated: tuple[NotEvaluated, ...] = (),
+        evaluated: Bools | None = None,
+    ) -> Self:
+        """Return one hit for each line of the mask.
+
+        Variant and evidence are columns over all lines.
+        """
+        line = np.flatnonzero(mask)
+        return cls(
+            claim=batch.lines.claim[line],
+            line_hit=np.arange(len(line)),
+            line=line,
+            variant=None if variant is None else variant[line],
+            evidence={name: column[line] for name, column in (evidence or {}).items()},
+            not_evaluated=not_evaluated,
+            evaluated=evaluated,
+        )
+
+    @classmethod
+    def on_claims(
+        cls,
+        mask: Bools,
+        *,
+        variant: Ints | None = None,
+        evidence: Mapping[str, NDArray[Any]] | None = None,
+        not_evaluated: tuple[NotEvaluated, ...] = (),
+    ) -> Self:
+        """Return one hit for each claim of the mask.
+
+        Variant and evidence are columns over all claims.
+        """
+        claim = np.flatnonzero(mask)
+        return cls(
+            claim=claim,
+            variant=None if variant is None else variant[claim],
+            evidence={name: column[claim] for name, column in (evidence or {}).items()},
+            not_evaluated=not_evaluated,
+        )
+
+    @classmethod
+    def on_groups(
+        cls,
+        batch: Batch,
+        line: Ints,
+        group: Ints,
+        *,
+        variant: Ints | None = None,
+        evidence: Mapping[str, NDArray[Any]] | None = None,
+        partner: tuple[Ints, Ints] | None = None,
+        not_evaluated: tuple[NotEvaluated, ...] = (),
+        evaluated: Bools | None = None,
+    ) -> Self:
+        """Return one hit for each group of lines.
+
+        Args:
+            batch: The pass.
+            line: Rows of lines, shape (k,).
+            group: Group of each of them, any integers, shape (k,).
+            variant: Column over all lines; the first line of a group decides.
+            evidence: Columns over all lines; the first line of a group decides.
+            partner: Rows of partner lines and the group that each belongs to.
+            not_evaluated: What could not be judged.
+            evaluated: Lines that were judged.
+        """
+        order = np.lexsort((line, group))
+        line, group = line[order], group[order]
+        groups, first, line_hit = np.unique(group, return_index=True, return_inverse=True)
+        lead = line[first]
+        partner_hit, partner_line = _empty(), _empty()
+        if partner is not None:
+            partner_line, partner_group = partner
+            partner_order = np.lexsort((partner_line, partner_group))
+            partner_line = partner_line[partner_order]
+            partner_hit = np.searchsorted(groups, partner_group[partner_order])
+        return cls(
+            claim=batch.lines.claim[lead],
+            line_hit=line_hit,
+            line=line,
+            partner_hit=partner_hit,
+            partner=partner_line,
+            variant=None if variant is None else variant[lead],
+            evidence={name: column[lead] for name, column in (evidence or {}).items()},
+            not_evaluated=not_evaluated,
+            evaluated=evaluated,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LineExample:
+    """A service line of an example.
+
+    What is left out is plain: one unit, 100 dollars, office, the claim's day.
+    """
+
+    code: str
+    modifiers: tuple[str, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `ServiceLine` by name."""
+
+    def __str__(self) -> str:
+        """Return the line in short, such as `45380-59`."""
+        return "-".join((self.code, *self.modifiers))
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A claim that shows what a rule does; a test runs it and the documentation prints it."""
+
+    name: str
+    lines: tuple[LineExample, ...]
+    hit: bool
+    hit_lines: tuple[int, ...] | None
+    """Numbers of the lines on which the action falls, over all hits of the rule.
+
+    None where that is left open.
+    """
+    variant: str | None
+    fields: Mapping[str, Any]
+    """Fields of `Claim` by name."""
+    earlier: tuple["Example", ...] = ()
+    """Claims of the same member before this one, in the same message."""
+
+    def __str__(self) -> str:
+        """Return the claim in short, such as `45385 | 45380-59`."""
+        facts = [
+            f"{name} {value}" for name, value in self.fields.items() if isinstance(value, str | int)
+        ]
+        return " | ".join(map(str, self.lines)) + (f" ({', '.join(facts)})" if facts else "")
+
+
+def line(text: str, **fields: Any) -> LineExample:
+    """Return a line of an example: code and modifiers as `45380-59`, more fields by name.
+
+    Names are those of `ServiceLine`; `units`, `charge` (dollars), `pos`, `day` (ISO date), `dx`
+    (pointers) and `npi` (rendering) are short forms.
+    """
+    code, *modifiers = text.split("-")
+    return LineExample(code, tuple(modifiers), fields)
+
+
+def example(
+    name: str,
+    *lines: LineExample,
+    hit: bool = False,
+    hit_lines: tuple[int, ...] | None = None,
+    variant: str | None = None,
+    **fields: Any,
+) -> Example:
+    """Return a named example: its lines, whether the rule fires, and fields of `Claim` by name.
+
+    `day` (of service), `received`, `birth`, `npi` (billing), `tob`, `dx` (codes), `total` (dollars)
+    and `institutional=True` are short forms.
+    """
+    return Example(name, lines, hit, hit_lines, variant, fields)
+
+
+Find = Callable[..., Hits]
+
+NEEDS = ("batch", "reference", "facts", "history", "allowed", "params")
+"""What a rule may ask for by naming it as a parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule.
+
+    What it says, who says so, what it weighs, how it is found, what it does to real claims.
+    """
+
+    id: str
+    category: Category
+    scope: Scope
+    severity: Severity
+    cases: tuple[Case, ...]
+    cites: str
+    carc: str
+    stake: Stake
+    datasets: tuple[str, ...]
+    """Tables that it reads; the first one's release goes into the hit."""
+    params: Mapping[str, Any]
+    evidence: Mapping[str, Kind]
+    names: Mapping[str, tuple[str, ...]]
+    examples: tuple[Example, ...]
+    caveat: str
+    uses_history: bool
+    summary: str
+    needs: tuple[str, ...]
+    find: Find
+
+
+class RuleDeclarationError(ValueError):
+    """A rule's declaration contradicts itself."""
+
+
+def rule(
+    *,
+    id: str,  # noqa: A002 - the word that everybody uses for it
+    category: Category,
+    scope: Scope,
+    severity: Severity,
+    weight: float,
+    action: Action,
+    certainty: Certainty,
+    cites: str,
+    examples: Sequence[Example],
+    carc: str = "",
+    variants: Mapping[str, Variant] | None = None,
+    families: tuple[Family, ...] = (),
+    stake: Stake | None = None,
+    datasets: tuple[str, ...] = (),
+    params: Mapping[str, Any] | None = None,
+    evidence: Mapping[str, Kind] | None = None,
+    names: Mapping[str, tuple[str, ...]] | None = None,
+    caveat: str = "",
+    uses_history: bool = False,
+) -> Callable[[Find], Rule]:
+    """Declare the rule that the decorated function finds.
+
+    Args:
+        id: Name for ever, upper case.
+        category: Field of the rule.
+        scope: Line or claim.
+        severity: How bad a hit is.
+        weight: Probability mass of a real problem if this rule alone fires, 0 to 1.
+        action: What a hit asks for.
+        certainty: Whether a hit may act by itself.
+        cites: Document, section, date of the regulation or manual.
+        examples: At least a hit and a near miss.
+        carc: Suggested claim adjustment reason code.
+        variants: Cases by name in the order of `Hits.variant`; none means one case without a name.
+        families: Families whose strongest hit alone counts on a line.
+        stake: What money a hit puts at risk; by default what its action falls on.
+        datasets: Tables that the rule reads; the first one's release goes into the hit.
+        params: Parameters with defaults, which a policy may change.
+        evidence: Evidence columns by name and how they read.
+        names: For evidence of Kind.NAME the names by index.
+        caveat: What is unverified about the rule.
+        uses_history: Earlier claims of the member count too; without them an answer says `partial`.
+    """
+    cases = tuple(
+        Case(
+            name,
+            weight if variant.weight is None else variant.weight,
+            variant.action or action,
+            variant.certainty or certainty,
+            families if variant.families is None else variant.families,
+        )
+        for name, variant in (variants or {"": Variant()}).items()
+    )
+
+    def declare(find: Find) -> Rule:
+        needs = tuple(inspect.signature(find).parameters)
+        if unknown := set(needs) - set(NEEDS):
+            raise RuleDeclarationError(
+                f"{id} asks for {sorted(unknown)}; a rule may ask for {NEEDS}"
+            )
+        if not all(0 <= case.weight <= 1 for case in cases):
+            raise RuleDeclarationError(f"{id} has a weight outside 0 to 1")
+        if not any(e.hit for e in examples) or all(e.hit for e in examples):
+            raise RuleDeclarationError(f"{id} needs an example that hits and one that nearly does")
+        return Rule(
+            id=id,
+            category=category,
+            scope=scope,
+            severity=severity,
+            cases=cases,
+            cites=cites,
+            carc=carc,
+            stake=_stake(action, scope) if stake is None else stake,
+            datasets=datasets,
+            params=params or {},
+            evidence=evidence or {},
+            names=names or {},
+            examples=tuple(examples),
+            caveat=caveat,
+            uses_history=uses_history,
+            summary=inspect.cleandoc(find.__doc__ or "").split("\n\n")[0].replace("\n", " "),
+            needs=needs,
+            find=find,
+        )
+
+    return declare
+
+
+def _stake(action: Action, scope: Scope) -> Stake:
+    if action is Action.DENY_CLAIM:
+        return Stake.CLAIM
+    if action is Action.INFO or scope is Scope.CLAIM:
+        return Stake.NONE
+    return Stake.LINES

@@ -1,0 +1,343 @@
+"""From hits and the model to scores, decisions, dispositions and money at risk (domain D)."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.columns import Batch, Bools, Ints, Table
+from engine.findings import Findings
+from engine.gathered import ModelAnswer
+from engine.policy import Policy
+from engine.pricing import Allowed
+from engine.rules.rule import Action, Category, Certainty, Family, Stake
+
+_HITS_COUNTED_MAX: Final = 5
+_REPEAT_GAIN: Final = 0.25
+_RULE_SCORE_MAX: Final = 0.60
+_DECIMALS: Final = 9
+_RISK_BANDS: Final = (0.10, 0.30, 0.60)
+
+
+class Decision(IntEnum):
+    """What happens to a claim; numbers as in the API."""
+
+    APPROVE = 1
+    INFORMATIONAL = 2
+    REVIEW = 3
+    DENY = 4
+    REJECT = 5
+
+
+class Disposition(IntEnum):
+    """What happens to a line; numbers as in the API."""
+
+    PAY = 1
+    REVIEW = 2
+    DENY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HitVerdict(Table):
+    """What a hit weighs and risks. Shapes are (hits,)."""
+
+    weight: NDArray[np.float64]
+    action: Ints
+    certainty: Ints
+    suppressed: Bools
+    """A stronger hit of the same family stands on all its lines."""
+    exposure_cents: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a pass is answered with."""
+
+    hits: HitVerdict
+    rule_score: NDArray[np.float64]
+    """Shape (claims,), 9 decimals."""
+    fraud_score: NDArray[np.float64]
+    risk: Ints
+    """1 low to 4 critical; shape (claims,)."""
+    decision: Ints
+    disposition: Ints
+    """Shape (lines,)."""
+    payable_cents: Ints
+    """Shape (lines,): 0 where the line is denied for certain."""
+    exposure_cents: Ints
+    """Shape (claims,)."""
+    exposure_by_charge: Bools
+    """Some line at risk has no price, so its charge counts; shape (claims,)."""
+
+
+def decide(
+    findings: Findings, model: ModelAnswer, batch: Batch, allowed: Allowed, policy: Policy
+) -> Verdict:
+    """Weigh the hits, add the model, and decide claims and lines."""
+    weight, action, certainty = _cases(findings)
+    strength = _strengths(findings, weight, len(batch.claims))
+    suppressed = _suppressed(findings, batch, strength)
+    rule_score = _rule_score(findings, strength, suppressed, len(batch.claims))
+    fraud_score = _fraud_score(rule_score, model, policy)
+    line_denied, line_pended, claim_denied = _dispositions(findings, action, certainty, batch)
+    disposition = np.where(
+        line_denied | claim_denied[batch.lines.claim],
+        Disposition.DENY,
+        np.where(line_pended, Disposition.REVIEW, Disposition.PAY),
+    ).astype(np.int8)
+    decision = _decision(
+        findings,
+        action,
+        certainty,
+        suppressed,
+        batch,
+        model,
+        policy,
+        fraud_score,
+        line_denied,
+        claim_denied,
+    )
+    at_stake, by_charge, hit_exposure = _exposure(findings, batch, allowed)
+    return Verdict(
+        hits=HitVerdict(weight, action, certainty, suppressed, hit_exposure),
+        rule_score=rule_score,
+        fraud_score=fraud_score,
+        risk=(1 + np.digitize(fraud_score, _RISK_BANDS)).astype(np.int8),
+        decision=decision,
+        disposition=disposition,
+        payable_cents=np.where(disposition == Disposition.DENY, 0, allowed.allowed_cents),
+        exposure_cents=at_stake,
+        exposure_by_charge=by_charge,
+    )
+
+
+def _cases(findings: Findings) -> tuple[NDArray[np.float64], Ints, Ints]:
+    """Weight, action and certainty of each hit, from its rule's case and the policy."""
+    weight = np.zeros(len(findings))
+    action = np.zeros(len(findings), np.int8)
+    certainty = np.zeros(len(findings), np.int8)
+    for index in np.unique(findings.rule):
+        rows = np.flatnonzero(findings.rule == index)
+        cases = findings.rules[index].cases
+        case = findings.case[rows]
+        weight[rows] = np.array([c.weight for c in cases])[case]
+        action[rows] = np.array([c.action for c in cases])[case]
+        certainty[rows] = np.array([c.certainty for c in cases])[case]
+        if index in findings.weights:
+            weight[rows] = findings.weights[int(index)]
+    return weight, action, certainty
+
+
+def _strengths(findings: Findings, weight: NDArray[np.float64], claims: int) -> NDArray[np.float64]:
+    """Return c of each (claim, rule), shape (claims, rules).
+
+    The largest weight, more for repeated hits, at most 0.60.
+    """
+    rules = len(findings.rules)
+    key = findings.claim * rules + findings.rule
+    count = np.bincount(key, minlength=claims * rules)
+    largest = np.zeros(claims * rules)
+    np.maximum.at(largest, key, weight)
+    repeats = np.minimum(count, _HITS_COUNTED_MAX) - 1
+    strength = np.where(count > 0, largest * (1 + _REPEAT_GAIN * repeats), 0.0)
+    return np.minimum(strength, _RULE_SCORE_MAX).reshape(claims, rules)
+
+
+def _suppressed(findings: Findings, batch: Batch, strength: NDArray[np.float64]) -> Bools:
+    """Hits that lose to a stronger rule of one of their families on every line that they stand on.
+
+    A hit on the claim stands on all its lines. Of equal rules the first by id wins.
+    """
+    member = _memberships(findings)
+    suppressed = np.zeros(len(findings), np.bool_)
+    if not member.any():
+        return suppressed
+    line, hit = _standing(findings, batch)
+    c = strength[findings.claim[hit], findings.rule[hit]]
+    for family in np.flatnonzero(member.any(axis=0)):
+        rows = np.flatnonzero(member[hit, family])
+        rows = rows[np.lexsort((findings.rule[hit[rows]], -c[rows], line[rows]))]
+        rule_of_row, line_of_row = findings.rule[hit[rows]], line[rows]
+        starts = np.ones(len(rows), np.bool_)
+        starts[1:] = line_of_row[1:] != line_of_row[:-1]
+        winner = rule_of_row[starts][np.cumsum(starts) - 1]
+        wins = _marked(hit[rows][rule_of_row == winner], len(findings))
+        suppressed |= member[:, family] & ~wins & _marked(hit[rows], len(findings))
+    return suppressed
+
+
+def _memberships(findings: Findings) -> Bools:
+    """Which families each hit belongs to, shape (hits, families)."""
+    cases_max = max((len(rule.cases) for rule in findings.rules), default=0)
+    table = np.zeros((len(findings.rules), cases_max, len(Family)), np.bool_)
+    families = list(Family)
+    for index, rule in enumerate(findings.rules):
+        for case, declared in enumerate(rule.cases):
+            for family in declared.families:
+                table[index, case, families.index(family)] = True
+    return table[findings.rule, findings.case]
+
+
+def _standing(findings: Findings, batch: Batch) -> tuple[Ints, Ints]:
+    """The lines that each hit stands on, as (line, hit) pairs."""
+    on_claim = np.ones(len(findings), np.bool_)
+    on_claim[findings.line_hit] = False
+    hits = np.flatnonzero(on_claim)
+    counts = batch.claims.lines[findings.claim[hits]]
+    offset = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    lines = np.repeat(batch.claims.line_start[findings.claim[hits]], counts) + offset
+    return np.concatenate([findings.line, lines]), np.concatenate(
+        [findings.line_hit, np.repeat(hits, counts)]
+    )
+
+
+def _rule_score(
+    findings: Findings, strength: NDArray[np.float64], suppressed: Bools, claims: int
+) -> NDArray[np.float64]:
+    """Return 1 - product of (1 - c) over the kept rules, in the order of rule ids, 9 decimals."""
+    kept = np.zeros(strength.shape, np.bool_)
+    kept[findings.claim[~suppressed], findings.rule[~suppressed]] = True
+    product = np.ones(claims)
+    for rule in np.unique(findings.rule):
+        product *= np.where(kept[:, rule], 1.0 - strength[:, rule], 1.0)
+    return np.round(1.0 - product, _DECIMALS)
+
+
+def _fraud_score(
+    rule_score: NDArray[np.float64], model: ModelAnswer, policy: Policy
+) -> NDArray[np.float64]:
+    """Blend the model in: F = 1 - (1 - R)(1 - share x (1 - p)); without a model F is R."""
+    if model.probability is None:
+        return rule_score
+    doubt = 1.0 - model.probability.astype(np.float64)
+    return np.round(1.0 - (1.0 - rule_score) * (1.0 - policy.model_share * doubt), _DECIMALS)
+
+
+def _dispositions(
+    findings: Findings, action: Ints, certainty: Ints, batch: Batch
+) -> tuple[Bools, Bools, Bools]:
+    """Lines denied for certain, lines to look at, claims denied for certain."""
+    sure = certainty == Certainty.APPLY
+    lines, claims = len(batch.lines), len(batch.claims)
+    line_action, line_sure = action[findings.line_hit], sure[findings.line_hit]
+    denies = (line_action == Action.DENY_LINE) | (line_action == Action.DENY_CLAIM)
+    line_denied = _marked(findings.line[denies & line_sure], lines)
+    line_pended = _marked(
+        findings.line[
+            (denies & ~line_sure) | (line_action == Action.PEND) | (line_action == Action.REJECT)
+        ],
+        lines,
+    )
+    claim_denied = _marked(findings.claim[(action == Action.DENY_CLAIM) & sure], claims)
+    return line_denied, line_pended, claim_denied
+
+
+def _marked(rows: Ints, count: int) -> Bools:
+    mask = np.zeros(count, np.bool_)
+    mask[rows] = True
+    return mask
+
+
+def _decision(
+    findings: Findings,
+    action: Ints,
+    certainty: Ints,
+    suppressed: Bools,
+    batch: Batch,
+    model: ModelAnswer,
+    policy: Policy,
+    fraud_score: NDArray[np.float64],
+    line_denied: Bools,
+    claim_denied: Bools,
+) -> NDArray[np.int8]:
+    """The ladder of domain D.3; the first rung that holds decides."""
+    claims = len(batch.claims)
+
+    def has(mask: Bools) -> Bools:
+        return _marked(findings.claim[mask], claims)
+
+    denies = (action == Action.DENY_LINE) | (action == Action.DENY_CLAIM)
+    sure = certainty == Certainty.APPLY
+    format_rule = np.array([r.category is Category.FORMAT for r in findings.rules], np.bool_)
+    format_rejects = has((action == Action.REJECT) & format_rule[findings.rule])
+    unpriced_rejects = has((action == Action.REJECT) & ~format_rule[findings.rule])
+    high = fraud_score >= policy.deny_min
+    some_denied = batch.any_line(line_denied) & (not policy.auto_partial)
+    format_mode = Decision.REJECT if policy.format_reject_mode == "reject" else Decision.REVIEW
+    rungs = (
+        (claim_denied, Decision.DENY),
+        (batch.all_lines(line_denied) & (batch.claims.lines > 0), Decision.DENY),
+        (high & has(denies & sure), Decision.DENY),
+        (high, Decision.REVIEW),
+        (some_denied, Decision.REVIEW),
+        (format_rejects, format_mode),
+        (unpriced_rejects | has((action == Action.PEND) | (denies & ~sure)), Decision.REVIEW),
+        (fraud_score >= policy.review_min, Decision.REVIEW),
+        (_model_rejects(model, policy, claims), _model_mode(policy)),
+        (has(~suppressed), Decision.INFORMATIONAL),
+    )
+    return np.select(
+        [mask for mask, _ in rungs], [np.int8(mode) for _, mode in rungs], np.int8(Decision.APPROVE)
+    )
+
+
+def _model_rejects(model: ModelAnswer, policy: Policy, claims: int) -> Bools:
+    if model.probability is None or policy.ml_reject_policy == "ignore":
+        return np.zeros(claims, np.bool_)
+    p = np.round(model.probability.astype(np.float64), _DECIMALS)
+    rejects: Bools = p < policy.approval_threshold
+    return rejects
+
+
+def _model_mode(policy: Policy) -> Decision:
+    """A model alone denies only where the tenant has attested to it."""
+    if policy.ml_reject_policy == "deny" and policy.ml_sole_denial_attested:
+        return Decision.DENY
+    return Decision.REVIEW
+
+
+def _exposure(findings: Findings, batch: Batch, allowed: Allowed) -> tuple[Ints, Bools, Ints]:
+    """Money at risk per claim, whether charges stand in for prices, and per hit.
+
+    Each line counts once with its largest stake; a line without a price counts with its charge.
+    """
+    lines = batch.lines
+    whole = np.where(allowed.priced, allowed.allowed_cents, lines.charge_cents)
+    stakes = [rule.stake for rule in findings.rules]
+    on_lines = np.array([s is Stake.LINES for s in stakes], np.bool_)
+    on_claim = np.array([s is Stake.CLAIM for s in stakes], np.bool_)
+    on_excess = np.array([s is Stake.EXCESS for s in stakes], np.bool_)
+
+    line_stake = np.zeros(len(lines), np.int64)
+    hit_of, line_of = findings.line_hit, findings.line
+    whole_rows = np.flatnonzero(on_lines[findings.rule[hit_of]])
+    line_stake[line_of[whole_rows]] = whole[line_of[whole_rows]]
+    hit_exposure = np.bincount(
+        hit_of[whole_rows], whole[line_of[whole_rows]], len(findings)
+    ).astype(np.int64)
+
+    excess = _excess(findings, on_excess)
+    excess_rows = np.flatnonzero(on_excess[findings.rule[hit_of]])
+    capped = np.minimum(excess[hit_of[excess_rows]], whole[line_of[excess_rows]])
+    np.maximum.at(line_stake, line_of[excess_rows], capped)
+    hit_exposure[hit_of[excess_rows]] = capped
+
+    claim_total = np.bincount(lines.claim, whole, len(batch.claims)).astype(np.int64)
+    claim_hits = np.flatnonzero(on_claim[findings.rule])
+    hit_exposure[claim_hits] = claim_total[findings.claim[claim_hits]]
+    whole_claim = _marked(findings.claim[claim_hits], len(batch.claims))
+    line_stake = np.where(whole_claim[lines.claim], whole, line_stake)
+    by_charge = batch.any_line((line_stake > 0) & ~allowed.priced)
+    at_risk = np.bincount(lines.claim, line_stake, len(batch.claims)).astype(np.int64)
+    return at_risk, by_charge, hit_exposure
+
+
+def _excess(findings: Findings, on_excess: Bools) -> NDArray[np.int64]:
+    excess = np.zeros(len(findings), np.int64)
+    for index in np.flatnonzero(on_excess):
+        rows = findings.rule == index
+        if rows.any():
+            excess[rows] = findings.by_rule[index].evidence["excess_cents"]
+    return excess

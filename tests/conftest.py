@@ -1,0 +1,24 @@
+"""Fixtures that every folder of tests uses."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+def skip_or_fail(reason: str) -> None:
+    """Skip on a user's machine, fail where everything has to be there (CLAIMGATE_REQUIRE_ALL=1)."""
+    if os.environ.get("CLAIMGATE_REQUIRE_ALL") == "1":
+        pytest.fail(f"required by CLAIMGATE_REQUIRE_ALL=1: {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of published files, read in place."""
+    folder = Path(os.environ.get("CLAIMGATE_SHARED_DATA", PROJECT / ".." / "shared" / "data"))
+    if not (folder / "releases.toml").is_file():
+        skip_or_fail(f"no published files: CLAIMGATE_SHARED_DATA ({folder}) has no releases.toml")
+    return folder
