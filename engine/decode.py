@@ -5,7 +5,7 @@ One attribute getter runs over all claims, one over all lines: no Python loop pe
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -29,6 +29,7 @@ from engine.columns import (
     SEX_UNKNOWN,
     Batch,
     Claims,
+    Dates,
     Diagnoses,
     IcdProcedures,
     Ints,
@@ -37,10 +38,19 @@ from engine.columns import (
 )
 from engine.dates import DAYS
 from engine.insurance import HMO, INSURANCE, LINE_OF_BUSINESS, MEDICARE_ADVANTAGE_KIND
-from engine.validate import PROVIDER_TEXTS, REPEATED_MAX, Raw, Role, validate
+from engine.validate import (
+    CLAIM_DATES,
+    LINE_DATES,
+    PROVIDER_TEXTS,
+    REPEATED_MAX,
+    Raw,
+    Role,
+    blank,
+    validate,
+)
 
 _CODES: Final = Code36()
-_SEXES: Final = {"F": SEX_FEMALE, "M": SEX_MALE}
+_SEX_CODES: Final = {"F": SEX_FEMALE, "M": SEX_MALE}
 _INPATIENT_BILLS: Final = frozenset({"11", "18", "21", "28", "41", "65", "66", "86"})
 _MEMORY_MAX: Final = 200_000
 
@@ -159,7 +169,8 @@ def _npi(text: str) -> int:
     text = text.strip()
     if not text:
         return ABSENT
-    return int(text) if len(text) == 10 and text.isascii() and text.isdigit() else UNCODABLE
+    digits = len(text) == 10 and text.isascii() and text.isdigit()
+    return int(text) or UNCODABLE if digits else UNCODABLE
 
 
 def _place(text: str) -> int:
@@ -176,6 +187,15 @@ def _zip5(text: str) -> int:
     return int(text) if len(text) == 5 and text.isascii() and text.isdigit() else UNCODABLE
 
 
+class _Words(dict[str, int]):
+    """Words of one pass, numbered as they come; case and blanks around them do not count."""
+
+    def __missing__(self, text: str) -> int:
+        word = text.strip().lower()
+        number = self[text] = len(self) if word == text else self[word]
+        return number
+
+
 class _Forgetful:
     """Codes of fields that may hold patient-grade data, such as a tax id that is an SSN.
 
@@ -187,6 +207,10 @@ class _Forgetful:
 
 
 _TAX_IDS: Final = _Forgetful()
+_SEXES: Final = _Memory(lambda text: _SEX_CODES.get(text.strip().upper(), SEX_UNKNOWN))
+_INSURANCE: Final = _Memory(lambda text: INSURANCE.get(text.strip().upper(), 0))
+_HMOS: Final = _Memory(lambda text: text.strip().upper() == HMO)
+_INPATIENT: Final = _Memory(lambda text: text[1:3] in _INPATIENT_BILLS)
 _NPIS: Final = _Memory(_npi)
 _PLACES: Final = _Memory(_place)
 _ZIPS: Final = _Memory(_zip5)
@@ -208,14 +232,16 @@ def decode(messages: Sequence[score_pb2.ClaimBatch], *, allow_zero_charge: bool)
     message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)
     claim_roles = {name: _role(claims, name) for name in CLAIM_ROLES}
     line_roles = {name: _role(lines, name) for name in LINE_ROLES}
-    words: dict[str, int] = {}
+    claim_days = {name: _dates(claim_fields[name]) for name in CLAIM_DATES}
+    line_days = {name: _dates(line_fields[name]) for name in LINE_DATES}
+    words = _Words({"": 0})
 
-    claim_columns = _claims(claim_fields, claim_roles, message, line_counts, words)
-    line_columns = _lines(line_fields, line_roles, owner, claim_columns, claim_roles)
+    claim_columns = _claims(claim_fields, claim_days, claim_roles, message, line_counts, words)
+    line_columns = _lines(line_fields, line_days, line_roles, owner, claim_columns, claim_roles)
     diagnoses = _diagnoses(claim_fields["diagnoses"])
     icd_procedures = _icd_procedures(claim_fields["icd_procedures"])
     violations = validate(
-        Raw(claim_fields, line_fields, claim_roles, line_roles),
+        Raw(claim_fields, line_fields, claim_days, line_days, claim_roles, line_roles),
         claim_columns,
         line_columns,
         diagnoses,
@@ -269,10 +295,10 @@ def _fields(rows: Sequence[Any], names: tuple[str, ...]) -> dict[str, Sequence[A
 
 def _role(rows: Sequence[Any], name: str) -> Role:
     """Read the providers of one role, for the rows that have one."""
-    present = [index for index, row in enumerate(rows) if row.HasField(name)]
-    get = attrgetter(name)
-    fields = _fields([get(rows[index]) for index in present], PROVIDER_FIELDS)
-    return Role(np.array(present, np.int64), fields, len(rows))
+    has_role = np.fromiter(map(methodcaller("HasField", name), rows), np.bool_, len(rows))
+    present, get = np.flatnonzero(has_role), attrgetter(name)
+    fields = _fields([get(rows[index]) for index in present.tolist()], PROVIDER_FIELDS)
+    return Role(present, fields, len(rows))
 
 
 def _ints(values: Iterable[int], dtype: Any, count: int) -> NDArray[Any]:
@@ -304,10 +330,11 @@ def _of_role(role: Role, name: str, memory: _Lookup) -> NDArray[np.int64]:
 
 def _claims(
     fields: Mapping[str, Sequence[Any]],
+    days: Mapping[str, Dates],
     roles: Mapping[str, Role],
     message: Ints,
     line_counts: Ints,
-    words: dict[str, int],
+    words: "_Words",
 ) -> Claims:
     count = len(message)
     bills = fields["type_of_bill"]
@@ -323,24 +350,24 @@ def _claims(
         version=np.where(version == 0, 1, version),
         frequency=_or_default(_codes(fields["frequency_code"], np.int32), "1"),
         member=_members(fields),
-        birth_date=_dates(fields["patient_date_of_birth"]),
-        service_from=_dates(fields["service_from_date"]),
-        service_to=_dates(fields["service_to_date"]),
-        admission_date=_dates(fields["admission_date"]),
-        discharge_date=_dates(fields["discharge_date"]),
-        received_date=_dates(fields["received_date"]),
-        sex=_ints((_SEXES.get(t, SEX_UNKNOWN) for t in fields["patient_sex"]), np.int8, count),
+        birth_date=days["patient_date_of_birth"],
+        service_from=days["service_from_date"],
+        service_to=days["service_to_date"],
+        admission_date=days["admission_date"],
+        discharge_date=days["discharge_date"],
+        received_date=days["received_date"],
+        sex=_mapped(_SEXES, fields["patient_sex"], np.int8),
         total_charge_cents=_ints(fields["total_charge_cents"], np.int64, count),
         patient_paid_cents=_ints(fields["patient_paid_cents"], np.int64, count),
         line_of_business=line_of_business,
         insurance=insurance,
         payer_sequence=_or_default(_codes(fields["payer_sequence"], np.int32), "P"),
-        filing_exception=_words(fields["timely_filing_exception"], words),
+        filing_exception=_mapped(words, fields["timely_filing_exception"], np.int32),
         delay_reason=_ints(fields["delay_reason_code"], np.int32, count),
         accident_type=_codes(fields["accident_type"], np.int32),
         place_of_service=_mapped(_PLACES, fields["place_of_service"], np.int8),
         type_of_bill=_codes(bills, np.int32),
-        inpatient=_ints((text[1:3] in _INPATIENT_BILLS for text in bills), np.bool_, count),
+        inpatient=_mapped(_INPATIENT, bills, np.bool_),
         drg=_codes(fields["drg_code"], np.int32),
         patient_status=_codes(fields["patient_status"], np.int32),
         billing_npi=_of_role(billing, "npi", _NPIS),
@@ -364,15 +391,16 @@ def _claims(
 
 def _lines(
     fields: Mapping[str, Sequence[Any]],
+    days: Mapping[str, Dates],
     roles: Mapping[str, Role],
     owner: Ints,
     claims: Claims,
     claim_roles: Mapping[str, Role],
 ) -> Lines:
     count = len(owner)
-    service_from = _dates(fields["service_from_date"])
+    service_from = days["service_from_date"]
     service_from = np.where(np.isnat(service_from), claims.service_from[owner], service_from)
-    service_to = _dates(fields["service_to_date"])
+    service_to = days["service_to_date"]
     place = _mapped(_PLACES, fields["place_of_service"], np.int8)
     facility_zip = _of_role(roles["facility_provider"], "zip", _ZIPS)
     rendering, provider = _rendering(roles["rendering_provider"], owner, claims, claim_roles)
@@ -438,11 +466,10 @@ def _specialty(role: Role) -> NDArray[np.int64]:
 
 def _insurance(fields: Mapping[str, Sequence[Any]]) -> tuple[Ints, Ints]:
     """The model's input for the kind of insurance, and the line of business, stated or derived."""
-    kinds = [text.strip().upper() for text in fields["insurance_type"]]
-    count = len(kinds)
-    stated = _ints(fields["line_of_business"], np.int32, count)
-    insurance = _ints((INSURANCE.get(kind, 0) for kind in kinds), np.int8, count)
-    hmo = _ints((kind == HMO for kind in kinds), np.bool_, count)
+    kinds = fields["insurance_type"]
+    stated = _ints(fields["line_of_business"], np.int32, len(kinds))
+    insurance = _mapped(_INSURANCE, kinds, np.int8)
+    hmo = _mapped(_HMOS, kinds, np.bool_)
     insurance[hmo & (stated == LOB_MEDICARE_ADVANTAGE)] = MEDICARE_ADVANTAGE_KIND
     derived = np.array(LINE_OF_BUSINESS, np.int32)[insurance]
     known = (stated > LOB_UNKNOWN) & (stated < len(claim_pb2.LineOfBusiness.values()))
@@ -464,11 +491,6 @@ def _members(fields: Mapping[str, Sequence[Any]]) -> NDArray[np.int32]:
     )
 
 
-def _words(texts: Sequence[str], words: dict[str, int]) -> NDArray[np.int32]:
-    words.setdefault("", 0)
-    return _ints((words.setdefault(t.strip(), len(words)) for t in texts), np.int32, len(texts))
-
-
 def _missing(fields: Mapping[str, Sequence[Any]], billing: Role) -> NDArray[np.int8]:
     count = len(fields["claim_id"])
     mask = np.zeros(count, np.int8)
@@ -476,7 +498,7 @@ def _missing(fields: Mapping[str, Sequence[Any]], billing: Role) -> NDArray[np.i
         (MISSING_PERSON_ID, fields["person_id"]),
         (MISSING_PAYER_ID, fields["payer_id"]),
     ):
-        mask |= _ints((bit * (not text or text.isspace()) for text in texts), np.int8, count)
+        mask |= (blank(texts) * bit).astype(np.int8)
     absent = np.ones(count, np.bool_)
     absent[billing.present] = False
     return mask | (absent * MISSING_BILLING_PROVIDER).astype(np.int8)

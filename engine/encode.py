@@ -1,18 +1,20 @@
 """Results to messages. The only place where findings become text."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Final
 
 import numpy as np
 from claimgate.v1 import score_pb2 as pb
+from claimgate.v1.scoring_service_pb2 import MessageResult
 from numpy.typing import NDArray
 
 from engine.codes import text36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, Violation
 from engine.facts import Facts
 from engine.features import FEATURES, Features
-from engine.findings import Findings, unjudged
+from engine.findings import Findings, Unjudged, unjudged
 from engine.gathered import DISABLED, OK, UNAVAILABLE, Gathered
 from engine.policy import Policy
 from engine.pricing import Allowed, PriceReason, PriceStatus
@@ -34,14 +36,8 @@ _NO_PRICE: Final = {reason: reason.name.lower() for reason in PriceReason} | {
 }
 _AGE_FEATURE: Final = FEATURES[2]
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to one message."""
-
-    results: list[pb.ClaimResult]
-    """In the order of the claims."""
-    provenance: pb.Provenance
+Results = Any
+"""The repeated field that results are added to; the stubs have no name for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,97 +55,63 @@ class Scored:
     policy: Policy
 
 
-def encode(scored: Scored, views: Sequence[int]) -> list[Answer]:
-    """Answer each message's claims, in order.
+def encode(scored: Scored, views: Sequence[int]) -> list[MessageResult]:
+    """Answer each message's claims, in order; the sequence is left to the caller.
 
     Args:
         scored: The pass.
         views: How much each message's answer says, a `View` per message.
     """
-    received = scored.batch.received
     views = [pb.VIEW_EVIDENCE if view == pb.VIEW_UNSPECIFIED else view for view in views]
-    results = _rejected(scored) | _results(scored, views)
-    answers, first = [], 0
-    stand_ins = _stand_ins(scored)
-    for message, count in enumerate(received.message_claims):
-        answers.append(
-            Answer(
-                [results[ordinal] for ordinal in range(first, first + count)],
-                _provenance(scored, stand_ins[message]),
-            )
-        )
-        first += count
+    received, stand_ins = scored.batch.received, _stand_ins(scored)
+    answers = [
+        MessageResult(provenance=_provenance(scored, int(mask))) for mask in stand_ins.tolist()
+    ]
+    targets = chain.from_iterable(
+        repeat(answer.results, count)
+        for answer, count in zip(answers, received.message_claims, strict=True)
+    )
+    add_scored = _scored_results(scored, views)
+    for ordinal, results in enumerate(targets):
+        violations = scored.batch.violations.get(ordinal)
+        if violations is None:
+            add_scored(results)
+        else:
+            _add_rejected(results, scored, ordinal, violations)
     return answers
 
 
-def _rejected(scored: Scored) -> dict[int, pb.ClaimResult]:
-    """Results of the claims that could not be scored, by ordinal."""
+def _add_rejected(
+    results: Results, scored: Scored, ordinal: int, violations: Sequence[Violation]
+) -> None:
+    """Add the result of a claim that could not be scored."""
     received = scored.batch.received
-    return {
-        ordinal: pb.ClaimResult(
-            claim_id=received.claim_ids[ordinal],
-            claim_version=received.versions[ordinal],
-            decision=pb.DECISION_REJECT,
-            is_test=received.is_test[ordinal],
-            violations=[
-                pb.FieldViolation(field=v.field, code=v.code, message=v.message) for v in violations
-            ],
-        )
-        for ordinal, violations in scored.batch.violations.items()
-    }
+    result = results.add(
+        claim_id=received.claim_ids[ordinal],
+        claim_version=received.versions[ordinal],
+        decision=pb.DECISION_REJECT,
+        is_test=received.is_test[ordinal],
+    )
+    for violation in violations:
+        result.violations.add(field=violation.field, code=violation.code, message=violation.message)
 
 
-def _results(scored: Scored, views: Sequence[int]) -> dict[int, pb.ClaimResult]:
-    """Results of the scored claims, by ordinal."""
-    batch, verdict, allowed = scored.batch, scored.verdict, scored.allowed
-    claims, received, model = batch.claims, batch.received, scored.gathered.model
-    view_of = np.array(views, np.int64)[claims.message].tolist()
-    lines = _line_results(scored, view_of)
-    hits = _hits(scored, view_of)
-    gaps = _gaps(scored)
-    priced = allowed.priced
-    totals = np.bincount(batch.lines.claim, np.where(priced, allowed.allowed_cents, 0), len(claims))
-    unpriced = np.bincount(batch.lines.claim, ~priced, len(claims)).astype(np.int64)
+def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results], None]:
+    """Return what adds the result of the next scored claim, in the order of the claims.
+
+    Results are built in place, since a message that is put into another one is copied whole.
+    """
+    rows = enumerate(_claim_columns(scored))
+    view_of = np.array(views, np.int64)[scored.batch.claims.message].tolist()
+    received, model = scored.batch.received, scored.gathered.model
+    add_lines, add_hits, gaps = _Lines(scored).add, _Hits(scored).add, _gaps(scored)
     status = _MODEL_STATUS[model.status]
-    degraded = [f"model: {model.reason}"] if model.status == UNAVAILABLE else []
-    probability = (
-        [None] * len(claims)
-        if model.probability is None
-        else model.probability.astype(float).tolist()
-    )
-    columns = zip(
-        claims.ordinal.tolist(),
-        verdict.decision.tolist(),
-        verdict.fraud_score.tolist(),
-        verdict.rule_score.tolist(),
-        verdict.risk.tolist(),
-        probability,
-        scored.features.age_imputed.tolist(),
-        totals.astype(np.int64).tolist(),
-        unpriced.tolist(),
-        verdict.exposure_cents.tolist(),
-        verdict.exposure_by_charge.tolist(),
-        claims.line_start.tolist(),
-        claims.lines.tolist(),
-        strict=True,
-    )
-    results = {}
-    for row, (
-        ordinal,
-        decision,
-        fraud,
-        rules,
-        risk,
-        p,
-        imputed,
-        total,
-        without,
-        exposure,
-        by_charge,
-        start,
-        count,
-    ) in enumerate(columns):
-        results[ordinal] = pb.ClaimResult(
+    degraded = [f"model: {model.reason}"] if model.status == UNAVAILABLE else None
+
+    def add(results: Results) -> None:
+        row, columns = next(rows)
+        ordinal, decision, fraud, rules, risk, p, imputed, total, exposure, basis, without = columns
+        result = results.add(
             claim_id=received.claim_ids[ordinal],
             claim_version=received.versions[ordinal],
             decision=decision,
@@ -159,59 +121,98 @@ def _results(scored: Scored, views: Sequence[int]) -> dict[int, pb.ClaimResult]:
             model_status=status,
             approval_probability=p,
             imputed_features=[_AGE_FEATURE] if imputed else None,
-            allowed_cents=total if without < count else None,
+            allowed_cents=total,
             unpriced_lines=without,
             exposure_cents=exposure,
-            exposure_basis=_basis(exposure, by_charge),
-            hits=hits.get(row),
-            not_evaluated=gaps.get(row),
-            lines=lines[start : start + count],
+            exposure_basis=basis,
             is_test=received.is_test[ordinal],
             degraded=degraded,
         )
-    return results
+        add_hits(result, row, view_of[row])
+        for reason, rule_ids, numbers in gaps.get(row, ()):
+            result.not_evaluated.add(reason=reason, rule_ids=rule_ids, line_numbers=numbers)
+        add_lines(result, row, view_of[row])
+
+    return add
 
 
-def _basis(exposure_cents: int, by_charge: bool) -> pb.ExposureBasis.ValueType:
-    if not exposure_cents:
-        return pb.EXPOSURE_BASIS_UNSPECIFIED
-    return pb.EXPOSURE_BASIS_CHARGE if by_charge else pb.EXPOSURE_BASIS_ALLOWED
+def _claim_columns(scored: Scored) -> Iterator[tuple[Any, ...]]:
+    """Fields of the scored claims, a tuple per claim."""
+    batch, verdict, allowed = scored.batch, scored.verdict, scored.allowed
+    claims, model, owner = batch.claims, scored.gathered.model, batch.lines.claim
+    priced = allowed.priced
+    totals = np.bincount(owner, np.where(priced, allowed.allowed_cents, 0), len(claims))
+    unpriced = np.bincount(owner, ~priced, len(claims)).astype(np.int64)
+    has_total = (unpriced < claims.lines).tolist()
+    by_charge = np.where(
+        verdict.exposure_by_charge, pb.EXPOSURE_BASIS_CHARGE, pb.EXPOSURE_BASIS_ALLOWED
+    )
+    basis = np.where(verdict.exposure_cents > 0, by_charge, pb.EXPOSURE_BASIS_UNSPECIFIED)
+    probability = (
+        repeat(None, len(claims))
+        if model.probability is None
+        else model.probability.astype(float).tolist()
+    )
+    return zip(
+        claims.ordinal.tolist(),
+        verdict.decision.tolist(),
+        verdict.fraud_score.tolist(),
+        verdict.rule_score.tolist(),
+        verdict.risk.tolist(),
+        probability,
+        scored.features.age_imputed.tolist(),
+        [t if has else None for t, has in zip(map(int, totals.tolist()), has_total, strict=True)],
+        verdict.exposure_cents.tolist(),
+        basis.tolist(),
+        unpriced.tolist(),
+        strict=True,
+    )
 
 
-def _line_results(scored: Scored, view_of: Sequence[int]) -> list[pb.LineResult]:
-    allowed, verdict, lines = scored.allowed, scored.verdict, scored.batch.lines
-    label = scored.reference.localities.label
-    labels = {row: label(row) for row in np.unique(allowed.locality).tolist() if row >= 0}
-    priced = allowed.priced.tolist()
-    results = [
-        pb.LineResult(
-            line_number=number,
-            disposition=disposition,
-            price_status=status,
-            no_price_reason=_NO_PRICE[reason],
-            allowed_cents=cents if has_price else None,
-            payable_cents=payable if has_price else None,
-            rvu_total_e4=rvu,
-            locality=labels.get(place, ""),
-        )
-        for number, disposition, status, reason, has_price, cents, payable, rvu, place in zip(
-            lines.number.tolist(),
-            verdict.disposition.tolist(),
-            allowed.status.tolist(),
-            allowed.reason.tolist(),
-            priced,
-            allowed.allowed_cents.tolist(),
-            verdict.payable_cents.tolist(),
-            allowed.rvu_total_e4.tolist(),
-            allowed.locality.tolist(),
-            strict=True,
-        )
-    ]
-    if pb.VIEW_TRACE in view_of:
-        traced = np.array(view_of)[lines.claim] == pb.VIEW_TRACE
-        for row in np.flatnonzero(traced & allowed.priced):
-            results[row].trace.extend(trace(scored, int(row)))
-    return results
+class _Lines:
+    """The lines of a pass, as lists that are quick to walk."""
+
+    def __init__(self, scored: Scored) -> None:
+        allowed, verdict, batch = scored.allowed, scored.verdict, scored.batch
+        self._scored = scored
+        label = scored.reference.localities.label
+        labels = {row: label(row) for row in np.unique(allowed.locality).tolist() if row >= 0}
+        labels[-1] = ""
+        self._first = batch.claims.line_start.tolist()
+        self._count = batch.claims.lines.tolist()
+        self._number = batch.lines.number.tolist()
+        self._disposition = verdict.disposition.tolist()
+        self._status = allowed.status.tolist()
+        self._reason = [_NO_PRICE[reason] for reason in allowed.reason.tolist()]
+        self._priced = allowed.priced.tolist()
+        self._allowed = allowed.allowed_cents.tolist()
+        self._payable = verdict.payable_cents.tolist()
+        self._rvu = allowed.rvu_total_e4.tolist()
+        self._locality = [labels[row] for row in allowed.locality.tolist()]
+
+    def add(self, result: pb.ClaimResult, row: int, view: int) -> None:
+        """Add the lines of a claim to its result."""
+        add = result.lines.add
+        for line in range(self._first[row], self._first[row] + self._count[row]):
+            if not self._priced[line]:
+                add(
+                    line_number=self._number[line],
+                    disposition=self._disposition[line],
+                    price_status=self._status[line],
+                    no_price_reason=self._reason[line],
+                )
+                continue
+            added = add(
+                line_number=self._number[line],
+                disposition=self._disposition[line],
+                price_status=self._status[line],
+                allowed_cents=self._allowed[line],
+                payable_cents=self._payable[line],
+                rvu_total_e4=self._rvu[line],
+                locality=self._locality[line],
+            )
+            if view == pb.VIEW_TRACE:
+                added.trace.extend(trace(self._scored, line))
 
 
 def trace(scored: Scored, row: int) -> list[pb.PriceStep]:
@@ -241,73 +242,55 @@ def trace(scored: Scored, row: int) -> list[pb.PriceStep]:
     return [pb.PriceStep(step=s, detail=d, amount_cents=int(cents)) for s, d, cents in steps]
 
 
-def _hits(scored: Scored, view_of: Sequence[int]) -> dict[int, list[pb.RuleHit]]:
-    """Hits by row of the claim, in the order of rule ids."""
-    findings, hit_verdict, lines = scored.findings, scored.verdict.hits, scored.batch.lines
-    numbers = _grouped(findings.line_hit, lines.number[findings.line].tolist(), len(findings))
-    partners = _partner_rows(findings)
-    texts = _Texts(scored)
-    by_claim: dict[int, list[pb.RuleHit]] = {}
-    columns = zip(
-        findings.rule.tolist(),
-        findings.row.tolist(),
-        findings.claim.tolist(),
-        findings.case.tolist(),
-        hit_verdict.action.tolist(),
-        hit_verdict.certainty.tolist(),
-        hit_verdict.weight.tolist(),
-        hit_verdict.suppressed.tolist(),
-        hit_verdict.exposure_cents.tolist(),
-        strict=True,
-    )
-    for index, hit_columns in enumerate(columns):
-        rule_index, row, claim, case, action, certainty, weight, suppressed, exposure = hit_columns
-        rule = findings.rules[rule_index]
-        hit = pb.RuleHit(
-            rule_id=rule.id,
-            line_numbers=numbers[index],
-            action=action,
-            certainty=certainty,
-            weight=weight,
-            suppressed=suppressed,
-        )
-        if view_of[claim] != pb.VIEW_DECISION:
-            hit.MergeFrom(texts.of_rule(rule_index))
-            hit.variant = rule.cases[case].name
-            hit.exposure_cents = exposure
-            texts.fill(hit, rule_index, row, index, partners[index])
-        by_claim.setdefault(claim, []).append(hit)
-    return by_claim
-
-
-def _grouped(owner: Ints, values: list[Any], count: int) -> list[list[Any]]:
-    groups: list[list[Any]] = [[] for _ in range(count)]
-    for index, value in zip(owner.tolist(), values, strict=True):
-        groups[index].append(value)
-    return groups
-
-
-def _partner_rows(findings: Findings) -> list[list[int]]:
-    """Rows of the partner lines of each hit."""
-    groups: list[list[int]] = []
-    for hits in findings.by_rule:
-        groups.extend(_grouped(hits.partner_hit, hits.partner.tolist(), len(hits)))
-    return groups
-
-
-class _Texts:
-    """Evidence and documentation of hits as text."""
+class _Hits:
+    """The hits of a pass by claim; the only place where evidence becomes text."""
 
     def __init__(self, scored: Scored) -> None:
+        findings, verdict = scored.findings, scored.verdict.hits
         self._scored = scored
-        self._lines = _grouped(
-            scored.findings.line_hit, scored.findings.line.tolist(), len(scored.findings)
+        self._by_claim = _grouped(findings.claim, range(len(findings)))
+        self._lines = _grouped(findings.line_hit, findings.line.tolist())
+        self._partners = _partner_rows(findings)
+        self._procedures = scored.batch.lines.procedure
+        self._numbers = scored.batch.lines.number
+        self._columns = list(
+            zip(
+                findings.rule.tolist(),
+                findings.row.tolist(),
+                findings.case.tolist(),
+                verdict.action.tolist(),
+                verdict.certainty.tolist(),
+                verdict.weight.tolist(),
+                verdict.suppressed.tolist(),
+                verdict.exposure_cents.tolist(),
+                strict=True,
+            )
         )
         self._rules: dict[int, pb.RuleHit] = {}
-        self._procedures = scored.batch.lines.procedure
 
-    def of_rule(self, rule_index: int) -> pb.RuleHit:
-        """Return what all hits of a rule have in common."""
+    def add(self, result: pb.ClaimResult, row: int, view: int) -> None:
+        """Add the hits of a claim to its result, in the order of rule ids."""
+        for index in self._by_claim.get(row, ()):
+            rule_index, rule_row, case, action, certainty, weight, suppressed, exposure = (
+                self._columns[index]
+            )
+            rule, lines = self._scored.findings.rules[rule_index], self._lines.get(index, [])
+            hit = result.hits.add(
+                rule_id=rule.id,
+                line_numbers=[int(self._numbers[line]) for line in lines],
+                action=action,
+                certainty=certainty,
+                weight=weight,
+                suppressed=suppressed,
+            )
+            if view != pb.VIEW_DECISION:
+                hit.MergeFrom(self._of_rule(rule_index))
+                hit.variant = rule.cases[case].name
+                hit.exposure_cents = exposure
+                self._explain(hit, rule_index, rule_row, row, lines, self._partners.get(index, []))
+
+    def _of_rule(self, rule_index: int) -> pb.RuleHit:
+        """What all hits of a rule have in common."""
         if rule_index not in self._rules:
             rule = self._scored.findings.rules[rule_index]
             self._rules[rule_index] = pb.RuleHit(
@@ -319,36 +302,55 @@ class _Texts:
             )
         return self._rules[rule_index]
 
-    def fill(
-        self, hit: pb.RuleHit, rule_index: int, row: int, index: int, partners: list[int]
+    def _explain(
+        self,
+        hit: pb.RuleHit,
+        rule_index: int,
+        rule_row: int,
+        claim: int,
+        lines: list[int],
+        partners: list[int],
     ) -> None:
-        """Add codes, evidence and release to a hit."""
-        findings = self._scored.findings
-        rule, hits = findings.rules[rule_index], findings.by_rule[rule_index]
-        rows = self._lines[index]
-        hit.codes.extend(self._codes(rows + partners))
+        """Add codes, evidence and release."""
+        rule = self._scored.findings.rules[rule_index]
+        evidence = self._scored.findings.by_rule[rule_index].evidence
+        codes = dict.fromkeys(text36(int(self._procedures[line])) for line in (*lines, *partners))
+        hit.codes.extend(code for code in codes if code)
         for name, kind in rule.evidence.items():
-            if (text := evidence_text(rule, name, kind, hits.evidence[name][row])) != "":
+            if (text := evidence_text(rule, name, kind, evidence[name][rule_row])) != "":
                 hit.evidence[name] = text
         if partners:
-            numbers = self._scored.batch.lines.number
-            hit.evidence["partner_lines"] = ",".join(str(numbers[partner]) for partner in partners)
-        hit.dataset_release = self._release(rule, int(findings.claim[index]), rows)
+            numbers = (str(self._numbers[partner]) for partner in partners)
+            hit.evidence["partner_lines"] = ",".join(numbers)
+        hit.dataset_release = self._release(rule, claim, lines)
 
-    def _codes(self, rows: list[int]) -> list[str]:
-        codes = dict.fromkeys(text36(int(self._procedures[row])) for row in rows)
-        return [code for code in codes if code]
-
-    def _release(self, rule: Rule, claim: int, rows: list[int]) -> str:
+    def _release(self, rule: Rule, claim: int, lines: list[int]) -> str:
         if not rule.datasets:
             return ""
         batch, reference = self._scored.batch, self._scored.reference
-        day = batch.lines.service_from[rows[0]] if rows else batch.claims.service_from[claim]
+        days = batch.lines.service_from[lines[:1]] if lines else batch.claims.service_from[[claim]]
         for dataset in rule.datasets:
-            ordinal = int(reference.dataset_release(dataset, np.array([day]))[0])
+            ordinal = int(reference.dataset_release(dataset, days)[0])
             if ordinal >= 0:
                 return f"{dataset} {reference.release_name(dataset, ordinal)}"
         return ""
+
+
+def _grouped(owner: Ints, values: Iterable[Any]) -> dict[int, list[Any]]:
+    groups: dict[int, list[Any]] = {}
+    for index, value in zip(owner.tolist(), values, strict=True):
+        groups.setdefault(index, []).append(value)
+    return groups
+
+
+def _partner_rows(findings: Findings) -> dict[int, list[int]]:
+    """Rows of the partner lines of each hit that has some."""
+    groups: dict[int, list[int]] = {}
+    first = 0
+    for hits in findings.by_rule:
+        groups |= _grouped(hits.partner_hit + first, hits.partner.tolist())
+        first += len(hits)
+    return groups
 
 
 def _decimal(value: int, places: int) -> str:
@@ -378,35 +380,39 @@ def evidence_text(rule: Rule, name: str, kind: Kind, value: Any) -> str:
     return _FORMATS[kind](int(value))
 
 
-def _gaps(scored: Scored) -> dict[int, list[pb.NotEvaluated]]:
-    """What could not be judged, by row of the claim: one entry for each reason and set of lines."""
+Gap = tuple[str, list[str], list[int]]
+
+
+def _gaps(scored: Scored) -> dict[int, list[Gap]]:
+    """What could not be judged, by row of the claim: reason, rules, lines."""
     batch = scored.batch
-    found: dict[int, dict[tuple[str, tuple[int, ...]], list[str]]] = {}
+    gaps: dict[int, list[Gap]] = {}
     for reason, entries in unjudged(scored.findings, batch).items():
-        for rule_id, line_mask, claim_mask in entries:
-            numbers = _numbers_by_claim(batch, line_mask)
-            for claim in np.flatnonzero(claim_mask).tolist():
-                key = (reason, numbers.get(claim, ()))
-                found.setdefault(claim, {}).setdefault(key, []).append(rule_id)
-    return {
-        claim: [
-            pb.NotEvaluated(reason=reason, rule_ids=rule_ids, line_numbers=numbers)
-            for (reason, numbers), rule_ids in gaps.items()
-        ]
-        for claim, gaps in found.items()
-    }
+        for rule_ids, lines, claims in _with_equal_lines(entries):
+            if lines is None:
+                for claim in np.flatnonzero(claims).tolist():
+                    gaps.setdefault(claim, []).append((reason, rule_ids, []))
+                continue
+            rows = np.flatnonzero(lines)
+            owners = batch.lines.claim[rows]
+            starts = np.flatnonzero(np.diff(owners, prepend=-1))
+            numbers, bounds = batch.lines.number[rows].tolist(), [*starts.tolist(), len(rows)]
+            for claim, first, last in zip(
+                owners[starts].tolist(), bounds, bounds[1:], strict=False
+            ):
+                gaps.setdefault(claim, []).append((reason, rule_ids, numbers[first:last]))
+    return gaps
 
 
-def _numbers_by_claim(batch: Batch, mask: Bools | None) -> dict[int, tuple[int, ...]]:
-    if mask is None:
-        return {}
-    rows = np.flatnonzero(mask)
-    numbers: dict[int, tuple[int, ...]] = {}
-    for claim, number in zip(
-        batch.lines.claim[rows].tolist(), batch.lines.number[rows].tolist(), strict=True
-    ):
-        numbers[claim] = (*numbers.get(claim, ()), number)
-    return numbers
+def _with_equal_lines(
+    entries: Sequence[Unjudged],
+) -> Iterator[tuple[list[str], Bools | None, Bools]]:
+    """Join the rules that could not judge the very same lines of the whole pass."""
+    joined: dict[bytes, tuple[list[str], Bools | None, Bools]] = {}
+    for rule_id, lines, claims in entries:
+        key = b"claims" + claims.tobytes() if lines is None else lines.tobytes()
+        joined.setdefault(key, ([], lines, claims))[0].append(rule_id)
+    yield from joined.values()
 
 
 def _stand_ins(scored: Scored) -> NDArray[np.int64]:

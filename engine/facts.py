@@ -10,6 +10,7 @@ import numpy as np
 from engine.codes import code36
 from engine.columns import INSTITUTIONAL, PROFESSIONAL, Batch, Bools, Ints, Table
 from engine.reference import GLOBAL_XXX, Reference
+from engine.sessions import sessions
 
 SETTING_NONE, SETTING_PRACTITIONER, SETTING_HOSPITAL, SETTING_DME = -1, 0, 1, 2
 """Which edit tables hold for a line: none for inpatient bills."""
@@ -45,6 +46,8 @@ class Facts(Table):
     """Global period of the code: 0, 10, 90 or GLOBAL_…; GLOBAL_XXX where there is no row."""
     surgical: Bools
     """The code has a global period of 000, 010 or 090."""
+    session: Ints
+    """Equal for the lines of one claim, one day and one provider: the row of the first."""
     stand_ins: Ints
     """Bit mask of the datasets that stand in on the day."""
 
@@ -76,6 +79,7 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
         visit=reference.evaluation_management.contains(lines.procedure, day),
         global_days=global_days,
         surgical=has_code & np.isin(global_days, _SURGICAL_DAYS),
+        session=sessions(batch),
         stand_ins=reference.stand_ins(day),
     )
 

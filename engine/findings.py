@@ -12,6 +12,7 @@ from engine.history import History
 from engine.policy import Policy, RuleOverride, params_of
 from engine.pricing import Allowed
 from engine.reference import Reference
+from engine.rules.ncci.pair_edits import find_pair_edits
 from engine.rules.rule import Hits, Rule
 
 
@@ -61,6 +62,7 @@ def find_hits(
 ) -> Findings:
     """Run every rule that the policy leaves on, handing each what it asks for and no more."""
     rules = tuple(r for r in rules if policy.overrides.get(r.id, RuleOverride()).enabled)
+    wanted = {need for rule in rules for need in rule.needs}
     inputs: dict[str, Any] = {
         "batch": batch,
         "reference": reference,
@@ -68,6 +70,8 @@ def find_hits(
         "history": history,
         "allowed": allowed,
     }
+    if "pair_edits" in wanted:
+        inputs["pair_edits"] = find_pair_edits(batch, reference, facts)
     by_rule = tuple(
         rule.find(
             **{
@@ -109,12 +113,13 @@ def coverage(findings: Findings, batch: Batch) -> dict[str, Coverage]:
     }
 
 
-def unjudged(findings: Findings, batch: Batch) -> dict[str, list[tuple[str, Bools | None, Bools]]]:
-    """Return by reason which rules could not judge which lines and claims.
+Unjudged = tuple[str, Bools | None, Bools]
+"""A rule id, the lines that it could not judge (None: whole claims), and their claims."""
 
-    (rule id, lines, claims).
-    """
-    by_reason: dict[str, list[tuple[str, Bools | None, Bools]]] = {}
+
+def unjudged(findings: Findings, batch: Batch) -> dict[str, list[Unjudged]]:
+    """Return by reason what rules could not judge."""
+    by_reason: dict[str, list[Unjudged]] = {}
     for rule, hits in zip(findings.rules, findings.by_rule, strict=True):
         for gap in hits.not_evaluated:
             claims = batch.any_line(gap.lines) if gap.lines is not None else gap.claims

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from claimgate.v1 import score_pb2
+from claimgate.v1 import score_pb2, scoring_service_pb2
 
 from engine.columns import Batch, Violation
 from engine.decode import decode
-from engine.encode import Answer, Scored, encode
+from engine.encode import Scored, encode
 from engine.facts import Facts, look_up
 from engine.features import Features, features
 from engine.findings import Coverage, coverage, find_hits
@@ -57,7 +57,9 @@ class Engine:
         facts = look_up(batch, self.reference)
         return Pass(batch, facts, features(batch, self.reference, facts))
 
-    def score(self, read: Pass, gathered: Gathered, views: Sequence[int]) -> list[Answer]:
+    def score(
+        self, read: Pass, gathered: Gathered, views: Sequence[int]
+    ) -> list[scoring_service_pb2.MessageResult]:
         """Answer each message's claims, in order, from the columns and what the server gathered."""
         return encode(self.judge(read, gathered), views)
 

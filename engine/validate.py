@@ -5,7 +5,7 @@ What makes a claim unscorable (V01 to V18). Every fault is collected; no value i
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -20,12 +20,12 @@ from engine.columns import (
     PROFESSIONAL,
     Bools,
     Claims,
+    Dates,
     Diagnoses,
     Ints,
     Lines,
     Violation,
 )
-from engine.dates import ABSENT_DAY, DAYS
 
 LINES_MAX: Final = {PROFESSIONAL: 50, INSTITUTIONAL: 999}
 DIAGNOSES_MAX: Final = {PROFESSIONAL: 12, INSTITUTIONAL: 25}
@@ -129,6 +129,8 @@ class Raw:
 
     claims: Mapping[str, Sequence[Any]]
     lines: Mapping[str, Sequence[Any]]
+    claim_days: Mapping[str, Dates]
+    line_days: Mapping[str, Dates]
     claim_roles: Mapping[str, Role]
     line_roles: Mapping[str, Role]
 
@@ -174,8 +176,11 @@ def validate(
     return dict(faults.by_claim)
 
 
-def _blank(texts: Iterable[str], count: int) -> Bools:
-    return np.fromiter((not text or text.isspace() for text in texts), np.bool_, count)
+def blank(texts: Sequence[str]) -> Bools:
+    """Return which texts are empty or nothing but white space."""
+    if all(map(str.strip, texts)):
+        return np.zeros(len(texts), np.bool_)
+    return np.array([not text.strip() for text in texts], np.bool_)
 
 
 def _identity(faults: Faults, raw: Raw, claims: Claims) -> None:
@@ -185,7 +190,7 @@ def _identity(faults: Faults, raw: Raw, claims: Claims) -> None:
         ("facility_id", "V02"),
         ("patient_account_number", "V03"),
     ):
-        faults.claim(_blank(raw.claims[field], count), field, code, "is missing; it is required")
+        faults.claim(blank(raw.claims[field]), field, code, "is missing; it is required")
     sent = zip(
         claims.message.tolist(), raw.claims["claim_id"], claims.version.tolist(), strict=True
     )
@@ -207,7 +212,7 @@ def _identity(faults: Faults, raw: Raw, claims: Claims) -> None:
 
 def _dates(faults: Faults, raw: Raw, claims: Claims, lines: Lines) -> None:
     for field, code in (("service_from_date", "V04"), ("service_to_date", "V04")):
-        missing = _blank(raw.claims[field], len(claims))
+        missing = blank(raw.claims[field])
         faults.claim(missing, field, code, "is missing; it is required")
     faults.claim(
         claims.service_from > claims.service_to,
@@ -215,10 +220,10 @@ def _dates(faults: Faults, raw: Raw, claims: Claims, lines: Lines) -> None:
         "V04",
         "is before service_from_date",
     )
-    for field in CLAIM_DATES:
-        faults.claim(_impossible(raw.claims[field]), field, "V13", _EXPECTED_DATE)
-    for field in LINE_DATES:
-        faults.line(_impossible(raw.lines[field]), field, "V13", _EXPECTED_DATE)
+    for field, days in raw.claim_days.items():
+        faults.claim(_impossible(days, raw.claims[field]), field, "V13", _EXPECTED_DATE)
+    for field, days in raw.line_days.items():
+        faults.line(_impossible(days, raw.lines[field]), field, "V13", _EXPECTED_DATE)
     faults.line(
         lines.service_from > lines.service_to,
         "service_to_date",
@@ -227,13 +232,12 @@ def _dates(faults: Faults, raw: Raw, claims: Claims, lines: Lines) -> None:
     )
 
 
-def _impossible(texts: Sequence[str]) -> Bools:
+def _impossible(days: Dates, texts: Sequence[str]) -> Bools:
     """Texts that are there and are no date."""
-    days = np.fromiter(map(DAYS.__getitem__, texts), np.int64, len(texts))
-    bad = days == ABSENT_DAY
-    if bad.any():
-        bad &= ~_blank(texts, len(texts))
-    return bad
+    bad = np.isnat(days)
+    if np.count_nonzero(bad) != texts.count(""):
+        return bad & ~blank(texts)
+    return np.zeros(len(texts), np.bool_)
 
 
 def _money_and_units(
@@ -329,7 +333,7 @@ def _form(faults: Faults, raw: Raw, claims: Claims) -> None:
         "V15",
         "is neither CLAIM_TYPE_PROFESSIONAL nor CLAIM_TYPE_INSTITUTIONAL",
     )
-    has_bill_type = ~_blank(raw.claims["type_of_bill"], len(claims))
+    has_bill_type = ~blank(raw.claims["type_of_bill"])
     faults.claim(
         (claims.type == PROFESSIONAL) & has_bill_type,
         "type_of_bill",
@@ -344,7 +348,7 @@ def _form(faults: Faults, raw: Raw, claims: Claims) -> None:
     )
     faults.claim(
         np.isin(claims.frequency, _FREQUENCIES_WITH_ORIGINAL)
-        & _blank(raw.claims["payer_claim_control_number"], len(claims)),
+        & blank(raw.claims["payer_claim_control_number"]),
         "payer_claim_control_number",
         "V16",
         "is missing; a replacement (7) or void (8) names the payer's number of the original",

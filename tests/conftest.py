@@ -22,3 +22,14 @@ def shared_data() -> Path:
     if not (folder / "releases.toml").is_file():
         skip_or_fail(f"no published files: CLAIMGATE_SHARED_DATA ({folder}) has no releases.toml")
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample_reference(tmp_path_factory: pytest.TempPathFactory):
+    """A snapshot of the project's sample tables."""
+    from engine.reference import Reference
+    from loader.snapshot.build import build
+
+    folder = tmp_path_factory.mktemp("snapshot") / "sample"
+    build(PROJECT / "ops" / "reference-sample", folder)
+    return Reference.open(folder)

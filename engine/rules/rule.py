@@ -346,7 +346,7 @@ def example(
 
 Find = Callable[..., Hits]
 
-NEEDS = ("batch", "reference", "facts", "history", "allowed", "params")
+NEEDS = ("batch", "reference", "facts", "history", "allowed", "pair_edits", "params")
 """What a rule may ask for by naming it as a parameter."""
 
 

@@ -44,7 +44,7 @@ def _named(parameters: list[inspect.Parameter], values: dict[str, Any]) -> dict[
 def _annotated(parameter: inspect.Parameter, hint: Any, text: str) -> Any:
     if _is_argument(parameter):
         return Annotated[hint, typer.Argument(help=text)]
-    flag = "--" + parameter.name.strip("_").replace("_", "-")
+    flag = "--" + parameter.name.removeprefix("as_").strip("_").replace("_", "-")
     return Annotated[hint, typer.Option(flag, help=text)]
 
 

@@ -1,0 +1,385 @@
+"""The client: `Client(address)`, then `score_batch(claims)`, or `score(messages)` for streams."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+
+import grpc
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc.aio import AioRpcError
+
+from claimgate.v1 import claim_pb2, score_pb2
+from claimgate.v1 import reference_service_pb2 as reference
+from claimgate.v1 import scoring_service_pb2 as scoring
+from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceStub
+from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
+
+if TYPE_CHECKING:
+    # The asynchronous stubs are the same classes at run time.
+    from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceAsyncStub
+    from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceAsyncStub
+
+Claims: TypeAlias = Iterable[claim_pb2.Claim] | score_pb2.ClaimBatch
+Message: TypeAlias = score_pb2.ClaimBatch | bytes
+
+DEADLINE_S: Final = 30.0
+WINDOW: Final = 16
+
+_SCORE_CLAIMS: Final = "/claimgate.v1.ScoringService/ScoreClaims"
+_RESUMES_MAX: Final = 5
+_RESUME_DELAY_S: Final = 0.1
+_CORE_ERROR: Final = "Internal error from Core"
+_RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
+
+# Only UNAVAILABLE is safe to repeat blindly; more than 4 attempts count as 5 in every gRPC library.
+_SERVICE_CONFIG: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [
+                    {"service": "claimgate.v1.ScoringService", "method": "ScoreBatch"},
+                    {"service": "claimgate.v1.ScoringService", "method": "ValidateClaims"},
+                    {"service": "claimgate.v1.ReferenceService"},
+                ],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 2,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ],
+        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+    }
+)
+
+
+class CallError(Exception):
+    """A call failed as a whole."""
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        reason: str,
+        message: str,
+        metadata: dict[str, str],
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{code.name} {reason}: {message}".replace(" : ", ": "))
+        self.code = code
+        """The gRPC status."""
+        self.reason = reason
+        """Name of an `ErrorReason`; empty where the error did not come from the service."""
+        self.message = message
+        self.metadata = metadata
+        """The facts of the message, for programs."""
+        self.retry_after_s = retry_after_s
+        """When to send the same again; None where that would not help."""
+
+    @classmethod
+    def of(cls, error: AioRpcError) -> Self:
+        """Return the error behind a failed gRPC call."""
+        info, retry = ErrorInfo(), RetryInfo()
+        for detail in _details(error):
+            if not detail.Unpack(info):
+                detail.Unpack(retry)
+        delay = retry.retry_delay
+        return cls(
+            error.code(),
+            info.reason,
+            error.details() or "",
+            dict(info.metadata),
+            delay.seconds + delay.nanos / 1e9 if retry.HasField("retry_delay") else None,
+        )
+
+
+class Client:
+    """A connection to ClaimGate: `async with Client("localhost:50051") as client:`."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool | None = None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        """Connect, when the first call needs it.
+
+        Args:
+            address: HOST:PORT.
+            credentials: TLS credentials; left out, the system's roots.
+            insecure: No TLS; left out, only to this machine.
+            deadline_s: Longest wait for the answer of a single call.
+        """
+        self._deadline_s = deadline_s
+        self._channel = _channel(address, credentials, insecure)
+        self._scoring: ScoringServiceAsyncStub = ScoringServiceStub(self._channel)
+        self._reference: ReferenceServiceAsyncStub = ReferenceServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        """Use the client in a block that closes it."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls under way end."""
+        await self._channel.close()
+
+    async def score_batch(
+        self, claims: Claims, *, view: score_pb2.View.ValueType = score_pb2.VIEW_EVIDENCE
+    ) -> scoring.ScoreBatchResponse:
+        """Score claims in one call: one result for each claim, in order."""
+        request = scoring.ScoreBatchRequest(batch=_batch(claims), view=view)
+        return await self._call(self._scoring.ScoreBatch, request)
+
+    async def validate(self, claims: Claims) -> Sequence[scoring.ClaimValidation]:
+        """Check the structure of claims: one validation for each claim, in order."""
+        request = scoring.ValidateClaimsRequest(batch=_batch(claims))
+        response = await self._call(self._scoring.ValidateClaims, request)
+        return response.validations
+
+    async def list_releases(self) -> reference.ListReleasesResponse:
+        """Return the releases of the tables in use."""
+        return await self._call(self._reference.ListReleases, reference.ListReleasesRequest())
+
+    async def get_procedure(
+        self, procedure_code: str, date: str, *, modifier: str = ""
+    ) -> reference.GetProcedureResponse:
+        """Return what the tables say of a procedure on a day (ISO date)."""
+        request = reference.GetProcedureRequest(
+            procedure_code=procedure_code, date=date, modifier=modifier
+        )
+        return await self._call(self._reference.GetProcedure, request)
+
+    async def list_rules(self) -> Sequence[reference.RuleDocumentation]:
+        """Return every rule with its documentation."""
+        response = await self._call(self._reference.ListRules, reference.ListRulesRequest())
+        return response.rules
+
+    async def get_rule(self, rule_id: str) -> reference.RuleDocumentation:
+        """Return one rule with its documentation."""
+        response = await self._call(
+            self._reference.GetRule, reference.GetRuleRequest(rule_id=rule_id)
+        )
+        return response.rule
+
+    async def get_policy(self) -> reference.GetPolicyResponse:
+        """Return the policy that claims are scored under."""
+        return await self._call(self._reference.GetPolicy, reference.GetPolicyRequest())
+
+    async def score(
+        self,
+        messages: AsyncIterable[Message] | Iterable[Message],
+        *,
+        view: score_pb2.View.ValueType = score_pb2.VIEW_EVIDENCE,
+        window: int = WINDOW,
+    ) -> AsyncGenerator[scoring.MessageResult, None]:
+        """Score a stream of messages; each is answered once, in any order.
+
+        The answer's `sequence` is the place of its message in `messages`, from 0. When the
+        connection breaks, or the service restarts, what is unanswered is sent again over a new one.
+
+        Args:
+            messages: Batches of claims, or ready-made bytes of `ScoreClaimsRequest` with a batch.
+            view: How much each answer says.
+            window: Most messages that are sent and not yet answered.
+        """
+        sending = _Sending(messages, window)
+        feeding = asyncio.create_task(sending.feed())
+        failures, careful = 0, False
+        try:
+            while not sending.finished:
+                try:
+                    async for result in self._stream(sending, view, careful=careful):
+                        failures = 0
+                        yield result
+                except AioRpcError as error:
+                    failures += 1
+                    careful = _status_lost(error)
+                    if failures > _RESUMES_MAX or not (careful or _resumable(error)):
+                        raise CallError.of(error) from None
+                    await asyncio.sleep(_RESUME_DELAY_S * 2 ** (failures - 1))
+            await feeding
+        finally:
+            feeding.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await feeding
+
+    async def _stream(
+        self, sending: "_Sending", view: score_pb2.View.ValueType, *, careful: bool
+    ) -> AsyncIterator[scoring.MessageResult]:
+        """Run one stream: what is unanswered first, then what is new."""
+        open_stream: Any = self._channel.stream_stream(
+            _SCORE_CLAIMS, response_deserializer=scoring.ScoreClaimsResponse.FromString
+        )
+        call = open_stream(sending.requests(view, careful=careful))
+        try:
+            async for response in call:
+                for result in response.messages:
+                    if sending.answered(result.sequence):
+                        yield result
+        finally:
+            call.cancel()
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        try:
+            return await method(request, timeout=self._deadline_s)
+        except AioRpcError as error:
+            raise CallError.of(error) from None
+
+
+class _Sending:
+    """The messages of one `score`: which are to be sent, and which are not answered yet."""
+
+    def __init__(self, messages: AsyncIterable[Message] | Iterable[Message], window: int) -> None:
+        self._messages = messages
+        self._room = asyncio.Semaphore(window)
+        self._unanswered: dict[int, bytes] = {}
+        self._new: asyncio.Queue[int | None] = asyncio.Queue()
+        self._read_all = False
+        self._progress = asyncio.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Whether every message was taken and answered."""
+        return self._read_all and not self._unanswered
+
+    async def feed(self) -> None:
+        """Take messages from the caller, as many as the window has room for."""
+        sequence = 0
+        try:
+            async for message in _each(self._messages):
+                await self._room.acquire()
+                self._unanswered[sequence] = _request(message, sequence)
+                self._new.put_nowait(sequence)
+                sequence += 1
+        finally:
+            self._read_all = True
+            self._new.put_nowait(None)
+
+    async def requests(
+        self, view: score_pb2.View.ValueType, *, careful: bool
+    ) -> AsyncIterator[bytes]:
+        """Yield the requests of a stream: the options, what an earlier one left, what is new.
+
+        A careful stream waits for each answer before it sends the next of what was left.
+        """
+        options = scoring.ScoreClaimsRequest(options=scoring.StreamOptions(view=view))
+        yield options.SerializeToString()
+        left = dict(self._unanswered)
+        for sequence, request in left.items():
+            yield request
+            while careful and sequence in self._unanswered:
+                self._progress.clear()
+                await self._progress.wait()
+        while not (self._read_all and self._new.empty()):
+            number = await self._new.get()
+            if number is not None and number not in left and number in self._unanswered:
+                yield self._unanswered[number]
+
+    def answered(self, sequence: int) -> bool:
+        """Note an answer; tell whether it is the first one to its message."""
+        if self._unanswered.pop(sequence, None) is None:
+            return False
+        self._progress.set()
+        self._room.release()
+        return True
+
+
+async def _each(messages: AsyncIterable[Message] | Iterable[Message]) -> AsyncIterator[Message]:
+    if isinstance(messages, AsyncIterable):
+        async for message in messages:
+            yield message
+    else:
+        for message in messages:
+            yield message
+
+
+def _request(message: Message, sequence: int) -> bytes:
+    """Return the bytes of a request: fields may be joined, and of a repeated number the last one counts."""
+    head = scoring.ScoreClaimsRequest(sequence=sequence).SerializeToString()
+    if isinstance(message, bytes):
+        # An explicit zero overrides a number in the bytes; an absent one would not.
+        return message + (head or b"\x08\x00")
+    body = message.SerializeToString()
+    return head + b"\x1a" + _varint(len(body)) + body
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def _batch(claims: Claims) -> score_pb2.ClaimBatch:
+    if isinstance(claims, score_pb2.ClaimBatch):
+        return claims
+    return score_pb2.ClaimBatch(claims=claims)
+
+
+def _channel(
+    address: str, credentials: grpc.ChannelCredentials | None, insecure: bool | None
+) -> grpc.aio.Channel:
+    options = [
+        ("grpc.service_config", _SERVICE_CONFIG),
+        ("grpc.max_receive_message_length", _RESPONSE_BYTES_MAX),
+        ("grpc.keepalive_time_ms", 60_000),
+        # Several clients of one process get connections of their own, and so different workers.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if insecure and credentials:
+        raise ValueError("insecure and credentials exclude each other; leave one out")
+    if insecure or (insecure is None and credentials is None and _on_this_machine(address)):
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(
+        address, credentials or grpc.ssl_channel_credentials(), options=options
+    )
+
+
+def _on_this_machine(address: str) -> bool:
+    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _resumable(error: AioRpcError) -> bool:
+    return error.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def _status_lost(error: AioRpcError) -> bool:
+    """Tell whether grpcio put an error of its own over the status that the service had sent.
+
+    It does so when a write fails because the service has just ended the stream (grpc/grpc#36066).
+    Sending again, one message at a time, no write is under way when the status comes.
+    """
+    return error.code() == grpc.StatusCode.INTERNAL and error.details() == _CORE_ERROR
+
+
+def _details(error: AioRpcError) -> Sequence[Any]:
+    """Return the google.rpc details that the service sent along."""
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            return Status.FromString(value).details
+    return ()

@@ -1,0 +1,103 @@
+"""What a person sees in the terminal while a command works, and at its end. Plain lines where there is no terminal."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from time import monotonic
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+_PLAIN_EVERY_S: Final = 5.0
+_PER_SECOND: Final = 8
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """Named counts that grow, with their rate; on standard error, so that results can be piped."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._console = Console(stderr=True)
+        self._counts: dict[str, int] = {}
+        self._totals: dict[str, int] = {}
+        self._started = self._printed = monotonic()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        """Start to show."""
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=_PER_SECOND, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop to show; what was reached stays to be read."""
+        if self._live:
+            self._live.stop()
+        if self._counts:
+            self._console.print(self._line(), highlight=False)
+
+    def note(self, text: str) -> None:
+        """Say one thing that was done."""
+        self._console.print(text, highlight=False)
+
+    def add(self, name: str, count: int, total: int | None = None) -> None:
+        """Add to a count."""
+        self._counts[name] = self._counts.get(name, 0) + count
+        if total is not None:
+            self._totals[name] = total
+        if self._live:
+            self._live.update(self._table())
+        elif monotonic() - self._printed > _PLAIN_EVERY_S:
+            self._printed = monotonic()
+            self._console.print(self._line(), highlight=False)
+
+    def _table(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        elapsed = max(monotonic() - self._started, 1e-3)
+        for name, count in self._counts.items():
+            total = self._totals.get(name)
+            of = f"of {total:,}" if total else ""
+            table.add_row(name, f"{count:,}", of, f"{count / elapsed:,.0f}/s")
+        return table
+
+    def _line(self) -> str:
+        elapsed = monotonic() - self._started
+        counts = " · ".join(f"{name} {count:,}" for name, count in self._counts.items())
+        return f"{self._title}: {counts} ({elapsed:.1f} s)"
+
+
+def show_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[int] = ()
+) -> None:
+    """Print a table; the columns named by number are aligned to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2))
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="right" if index in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def show_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print names and values, one a line."""
+    show_table(title, ("", ""), facts.items(), right=(1,))
+
+
+def show(text: str) -> None:
+    """Print text as it is."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """Print text on standard error."""
+    sys.stderr.write(text if text.endswith("\n") else text + "\n")

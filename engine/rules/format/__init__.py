@@ -1,0 +1,1 @@
+"""Fields, dates, codes and sums of the claim itself."""

@@ -1,0 +1,216 @@
+"""Providers whom the Office of Inspector General has excluded from federal programs."""
+
+from typing import Final
+
+import numpy as np
+
+from engine.columns import (
+    LOB_MEDICAID,
+    LOB_MEDICARE_ADVANTAGE,
+    LOB_MEDICARE_FFS,
+    Batch,
+    Bools,
+    Ints,
+)
+from engine.reference import EXCLUDED, LISTED_WITHOUT_DATE, Reference
+from engine.rules.rule import (
+    Action,
+    Category,
+    Certainty,
+    Hits,
+    Kind,
+    NotEvaluated,
+    Scope,
+    Severity,
+    Variant,
+    example,
+    line,
+    rule,
+)
+
+_NPI, _UNDATED, _OTHER_PAYER, _EMERGENCY = range(4)
+_FEDERAL: Final = (LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE, LOB_MEDICAID)
+
+_CLAIM_ROLES: Final = (
+    "billing",
+    "rendering",
+    "attending",
+    "operating",
+    "referring",
+    "supervising",
+    "facility",
+)
+_LINE_ROLES: Final = ("rendering", "ordering", "referring", "supervising", "facility")
+_ROLES: Final = (*_CLAIM_ROLES, *(f"{role} of a line" for role in _LINE_ROLES))
+
+
+@rule(
+    id="OIG_EXCLUSION",
+    category=Category.FWA,
+    scope=Scope.CLAIM,
+    severity=Severity.CRITICAL,
+    weight=0.25,
+    action=Action.DENY_CLAIM,
+    certainty=Certainty.APPLY,
+    variants={
+        "npi": Variant(),
+        "undated_list": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
+        "not_federal": Variant(action=Action.PEND),
+        "emergency": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
+    },
+    carc="B7",
+    cites="Social Security Act s. 1128; 42 USC 1320a-7; 42 CFR 1001.1901",
+    datasets=("leie",),
+    evidence={"role": Kind.NAME, "list": Kind.NAME, "basis": Kind.NAME, "service_date": Kind.DATE},
+    names={
+        "role": _ROLES,
+        "list": ("OIG LEIE", "OIG LEIE, without dates of exclusion"),
+        "basis": ("NPI",),
+    },
+    caveat=(
+        "Providers are matched by NPI alone: names are not compared, and a listed person without "
+        "an NPI is not found. State waivers are not read. A claim whose lines are all emergencies "
+        "is left to a person (42 CFR 1001.1901(c)(5))."
+    ),
+    examples=[
+        example(
+            "the biller is excluded",
+            line("99213"),
+            npi="2000001372",
+            hit=True,
+            hit_lines=(),
+            variant="npi",
+        ),
+        example(
+            "the renderer of one line is excluded",
+            line("99213"),
+            line("85025", npi="2000005076"),
+            hit=True,
+            variant="npi",
+        ),
+        example(
+            "who ordered is excluded",
+            line("85025", ordering_provider={"npi": "2000005076"}),
+            hit=True,
+            variant="npi",
+        ),
+        example(
+            "who referred is excluded",
+            line("99213"),
+            referring_provider={"npi": "2000005076"},
+            hit=True,
+            variant="npi",
+        ),
+        example(
+            "on the day of exclusion", line("99213"), npi="2000001372", day="2022-04-20", hit=True
+        ),
+        example("the day before", line("99213"), npi="2000001372", day="2022-04-19"),
+        example(
+            "excluded between two lines",
+            line("99213", day="2022-04-19"),
+            line("99213", day="2022-04-20"),
+            npi="2000001372",
+            hit=True,
+        ),
+        example("reinstated since", line("99213"), npi="2000090029"),
+        example(
+            "before the reinstatement", line("99213"), npi="2000090029", day="2022-05-15", hit=True
+        ),
+        example("on the day of reinstatement", line("99213"), npi="2000090029", day="2022-05-16"),
+        example(
+            "reinstated on the day of exclusion", line("99213"), npi="2000090037", day="2023-07-20"
+        ),
+        example("excluded again after a reinstatement", line("99213"), npi="2000090011", hit=True),
+        example(
+            "listed without a date",
+            line("99213"),
+            npi="2000090201",
+            hit=True,
+            variant="undated_list",
+        ),
+        example(
+            "a commercial payer",
+            line("99213"),
+            npi="2000001372",
+            line_of_business=4,
+            hit=True,
+            variant="not_federal",
+        ),
+        example(
+            "an emergency",
+            line("99283", pos="23", emergency_indicator=True),
+            npi="2000001372",
+            hit=True,
+            variant="emergency",
+        ),
+        example("a provider who is on no list", line("99213")),
+    ],
+)
+def find(batch: Batch, reference: Reference) -> Hits:
+    """A provider in any role of the claim is excluded on a day of service."""
+    claims, lines, leie = batch.claims, batch.lines, reference.leie
+    unreleased = leie.release_at(lines.service_from) < 0
+    first, role, line_row, state = _matches(batch, reference)
+    dated = state == EXCLUDED
+    federal = np.isin(claims.line_of_business[first], _FEDERAL)
+    emergency = batch.all_lines(lines.emergency)[first]
+    variant = np.select([~dated, ~federal, emergency], [_UNDATED, _OTHER_PAYER, _EMERGENCY], _NPI)
+    return Hits(
+        claim=first,
+        variant=variant,
+        evidence={
+            "role": role,
+            "list": (~dated).astype(np.int64),
+            "basis": np.zeros(len(first), np.int64),
+            "service_date": lines.service_from[line_row],
+        },
+        not_evaluated=(
+            NotEvaluated("no_release" if leie.loaded else "no_dataset", lines=unreleased),
+        ),
+    )
+
+
+def _matches(batch: Batch, reference: Reference) -> tuple[Ints, Ints, Ints, Ints]:
+    """Claims with a listed provider, and the strongest match of each: role, line, state."""
+    row, role, npi = _probes(batch)
+    state = reference.leie.excluded(npi, batch.lines.service_from[row])
+    listed = np.flatnonzero(state != 0)
+    row, role, state = row[listed], role[listed], state[listed]
+    claim = batch.lines.claim[row]
+    order = np.lexsort((row, role, state == LISTED_WITHOUT_DATE, claim))
+    claims, first = np.unique(claim[order], return_index=True)
+    best = order[first]
+    return claims, role[best], row[best], state[best]
+
+
+def _probes(batch: Batch) -> tuple[Ints, Ints, Ints]:
+    """Every provider with a day of service: row of a line, role, NPI.
+
+    The claim's own roles are asked once for each run of lines of one day, not once for each line.
+    """
+    lines, claims = batch.lines, batch.claims
+    new_day = np.flatnonzero(_first_of_day(batch))
+    every = np.arange(len(lines))
+    inherited = (lines.rendering_npi == batch.of_line(claims.rendering_npi)) | (
+        lines.rendering_npi == batch.of_line(claims.billing_npi)
+    )
+    columns = [
+        *((new_day, getattr(claims, f"{role}_npi")[lines.claim[new_day]]) for role in _CLAIM_ROLES),
+        (every, np.where(inherited, 0, lines.rendering_npi)),
+        *((every, getattr(lines, f"{role}_npi")) for role in _LINE_ROLES[1:]),
+    ]
+    given = [np.flatnonzero(npi > 0) for _, npi in columns]
+    rows = [row[at] for (row, _), at in zip(columns, given, strict=True)]
+    npis = [npi[at] for (_, npi), at in zip(columns, given, strict=True)]
+    roles = np.repeat(np.arange(len(columns)), [len(at) for at in given])
+    return np.concatenate(rows), roles, np.concatenate(npis)
+
+
+def _first_of_day(batch: Batch) -> Bools:
+    """Lines whose claim or day is not that of the line before."""
+    lines = batch.lines
+    first = np.ones(len(lines), np.bool_)
+    first[1:] = (lines.claim[1:] != lines.claim[:-1]) | (
+        lines.service_from[1:] != lines.service_from[:-1]
+    )
+    return first

@@ -1,0 +1,1 @@
+"""Rules of the National Correct Coding Initiative: pairs, unit limits, add-on codes."""

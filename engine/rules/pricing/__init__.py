@@ -1,0 +1,1 @@
+"""Charges against fees, and high charges."""

@@ -1,0 +1,1 @@
+"""Services that belong to another kind of plan."""

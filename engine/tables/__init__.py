@@ -1,0 +1,1 @@
+"""The published tables of a snapshot as read-only arrays, one file per field of claims editing."""

@@ -1,0 +1,55 @@
+"""The OIG list of excluded providers."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.tables import schema
+from engine.tables.keys import Int64s, Integers, npi_day_key, npi_key, same_npi
+from engine.tables.releases import Ordinals, Releases
+from engine.tables.snapshot import Dates, Snapshot, find_row
+
+NOT_EXCLUDED: Final = 0
+EXCLUDED: Final = 1
+LISTED_WITHOUT_DATE: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusions:
+    """Intervals of exclusion per provider, without overlap, and an undated list beside them."""
+
+    releases: Releases
+    key: Int64s
+    """Provider and first day of exclusion."""
+    reinstated: Dates
+    """First day after the exclusion, NaT while it lasts."""
+    undated_key: Int64s
+
+    @classmethod
+    def open(cls, snapshot: Snapshot) -> "Exclusions":
+        """Open the table of a snapshot."""
+        return cls(
+            releases=Releases.of(snapshot.dataset("leie")),
+            **snapshot.columns("leie", schema.EXCLUSIONS),
+            **snapshot.columns("leie", schema.UNDATED_EXCLUSIONS),
+        )
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the snapshot holds the table."""
+        return self.releases.loaded
+
+    def release_at(self, day: Dates) -> Ordinals:
+        """Return the release in force on each day, -1 where there is none."""
+        return self.releases.at(day)
+
+    def excluded(self, npi: Integers, day: Dates) -> npt.NDArray[np.int8]:
+        """Return NOT_EXCLUDED, EXCLUDED, or LISTED_WITHOUT_DATE: on the undated list only."""
+        release = self.release_at(day)
+        probe = npi_day_key(release, npi, day)
+        at = np.searchsorted(self.key, probe, side="right") - 1
+        dated = (at >= 0) & same_npi(self.key[at], probe) & ~(self.reinstated[at] <= day)
+        listed = find_row(self.undated_key, npi_key(release, npi)) >= 0
+        return np.where(dated, EXCLUDED, np.where(listed, LISTED_WITHOUT_DATE, 0)).astype(np.int8)

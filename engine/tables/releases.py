@@ -1,0 +1,101 @@
+"""Which release of a dataset is in force on a day, and where it only stands in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.tables.keys import Int64s
+from engine.tables.snapshot import Dataset, Dates, SnapshotError
+
+Ordinals = npt.NDArray[np.int16]
+
+_STAND_INS_MAX = 62
+_BEFORE_ALL = np.iinfo(np.int64).min
+"""Sorts before every day, and is what NaT looks like as an integer: no date, no release."""
+_NONE = np.array([_BEFORE_ALL], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Releases:
+    """The releases of a dataset by date of service."""
+
+    names: tuple[str, ...]
+    first_day: Int64s
+    ordinal: Ordinals
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Releases":
+        """Return the dataset's releases as the manifest has them."""
+        return cls(
+            names=tuple(each.release_id for each in dataset.releases),
+            first_day=_boundaries(dataset),
+            ordinal=np.array([-1] + [each.release for each in dataset.segments], np.int16),
+        )
+
+    @property
+    def loaded(self) -> bool:
+        """Whether the snapshot holds the dataset at all."""
+        return bool(self.names)
+
+    def at(self, day: Dates) -> Ordinals:
+        """Return the ordinal of the release in force on each day, -1 where there is none."""
+        days = day.astype("datetime64[D]", copy=False).view(np.int64)
+        return self.ordinal[np.searchsorted(self.first_day, days, side="right") - 1]
+
+    def name(self, ordinal: int) -> str:
+        """Return the publisher's name of a release; empty for -1."""
+        return self.names[ordinal] if ordinal >= 0 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class StandIns:
+    """The releases that stand in on a day, over all datasets, as one bit mask per day."""
+
+    names: tuple[str, ...]
+    first_day: Int64s
+    mask: Int64s
+
+    @classmethod
+    def of(cls, datasets: Sequence[Dataset]) -> "StandIns":
+        """Return the stand-ins of all datasets, one bit for each release that stands in at all."""
+        names = [
+            (dataset.name, ordinal)
+            for dataset in datasets
+            for ordinal in sorted({each.release for each in dataset.segments if each.stand_in})
+        ]
+        if len(names) > _STAND_INS_MAX:
+            raise SnapshotError(
+                f"{len(names)} releases stand in for others, at most {_STAND_INS_MAX} can be told "
+                "apart; build the snapshot with fewer releases"
+            )
+        first_day = np.unique(np.concatenate([_NONE, *(_boundaries(each) for each in datasets)]))
+        mask = np.zeros(len(first_day), np.int64)
+        for dataset in datasets:
+            bits = [0] + [
+                1 << names.index((dataset.name, each.release)) if each.stand_in else 0
+                for each in dataset.segments
+            ]
+            at = np.searchsorted(_boundaries(dataset), first_day, side="right") - 1
+            mask |= np.array(bits, np.int64)[at]
+        labels = {each.name: each.releases for each in datasets}
+        return cls(
+            tuple(f"{name} {labels[name][ordinal].release_id}" for name, ordinal in names),
+            first_day,
+            mask,
+        )
+
+    def at(self, day: Dates) -> Int64s:
+        """Return the mask of each day."""
+        days = day.astype("datetime64[D]", copy=False).view(np.int64)
+        return self.mask[np.searchsorted(self.first_day, days, side="right") - 1]
+
+    def names_of(self, mask: int) -> tuple[str, ...]:
+        """Return dataset and release of each bit of a mask."""
+        return tuple(name for bit, name in enumerate(self.names) if mask >> bit & 1)
+
+
+def _boundaries(dataset: Dataset) -> Int64s:
+    days = np.array([each.first_day for each in dataset.segments], "datetime64[D]").view(np.int64)
+    return np.concatenate([_NONE, days])

@@ -1,0 +1,1 @@
+"""Published reference files to a snapshot: one reader per layout, and the build."""

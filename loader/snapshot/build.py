@@ -1,0 +1,218 @@
+"""Builds a snapshot: every release of a source folder read, arranged, written beside a manifest."""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from claimgate.resources import find
+
+from engine.tables.snapshot import (
+    MANIFEST,
+    ArrayFile,
+    Dataset,
+    Manifest,
+    Release,
+    Segment,
+    SourceFile,
+    to_json,
+)
+from loader.snapshot import arrange as columns
+from loader.snapshot.addons import read_addons
+from loader.snapshot.arrange import Arranged
+from loader.snapshot.code_sets import (
+    read_diagnoses,
+    read_hcpcs,
+    read_modifiers,
+    read_places_of_service,
+)
+from loader.snapshot.exclusions import read_exclusions
+from loader.snapshot.fee_schedule import read_fee_schedule
+from loader.snapshot.localities import (
+    read_anesthesia,
+    read_gpci,
+    read_opps_cap,
+    read_zip_codes,
+)
+from loader.snapshot.pair_edits import read_pair_edits
+from loader.snapshot.project_tables import (
+    read_diagnosis_age_class,
+    read_evaluation_management,
+    read_ncci_modifiers,
+)
+from loader.snapshot.published import PublishedFile
+from loader.snapshot.releases import ReleaseEntry, read_releases, served, serving
+from loader.snapshot.table import Table
+from loader.snapshot.unit_limits import read_unit_limits
+
+PARSER_VERSION: Final = "1"
+"""Raised with every change of what is read out of the same files."""
+
+Read = Callable[[Sequence[PublishedFile]], Table]
+Arrange = Callable[[Sequence[Table]], Arranged]
+
+PUBLISHED: Final[Mapping[str, tuple[Read, Arrange]]] = {
+    "mpfs": (read_fee_schedule, columns.arrange_fee_schedule),
+    "opps_cap": (read_opps_cap, columns.arrange_opps_cap),
+    "gpci": (read_gpci, columns.arrange_localities),
+    "anesthesia_cf": (read_anesthesia, columns.arrange_anesthesia),
+    "zip_locality": (read_zip_codes, columns.arrange_zip_codes),
+    "ncci_ptp_practitioner": (read_pair_edits, columns.arrange_pair_edits),
+    "ncci_ptp_hospital": (read_pair_edits, columns.arrange_pair_edits),
+    "ncci_mue_practitioner": (read_unit_limits, columns.arrange_unit_limits),
+    "ncci_mue_hospital": (read_unit_limits, columns.arrange_unit_limits),
+    "ncci_mue_dme": (read_unit_limits, columns.arrange_unit_limits),
+    "ncci_aoc": (read_addons, columns.arrange_addons),
+    "leie": (read_exclusions, columns.arrange_exclusions),
+    "icd10cm": (read_diagnoses, columns.arrange_diagnoses),
+    "hcpcs": (read_hcpcs, columns.arrange_dated_codes),
+    "place_of_service": (read_places_of_service, columns.arrange_places_of_service),
+    "modifiers": (read_modifiers, columns.arrange_dated_codes),
+}
+"""Datasets whose releases stand in releases.toml."""
+
+OWN: Final[Mapping[str, tuple[Read, Arrange]]] = {
+    "evaluation_management": (read_evaluation_management, columns.arrange_dated_codes),
+    "ncci_modifiers": (read_ncci_modifiers, columns.arrange_ncci_modifiers),
+    "diagnosis_age_class": (read_diagnosis_age_class, columns.arrange_age_classes),
+}
+"""Tables of the project, `claimgate/<name>.csv`: in force on all days, with dates in the rows."""
+
+OWN_FOLDER: Final = "claimgate"
+ORIGIN_SOURCE: Final = "source"
+ORIGIN_SHIPPED: Final = "claimgate"
+
+
+def build(source: Path, out: Path) -> Manifest:
+    """Write the snapshot of a source folder to `out` and return its manifest.
+
+    ReferenceFileError where a file is not what it claims to be; nothing is written then. `out` must
+    not exist.
+    """
+    entries = read_releases(source, tuple(PUBLISHED))
+    with _appearing_whole(out) as folder:
+        built = [
+            *(
+                _published(folder, source, name, entries[name])
+                for name in PUBLISHED
+                if name in entries
+            ),
+            *(_own(folder, source, name) for name in OWN),
+        ]
+        manifest = _manifest(built)
+        content = json.dumps(to_json(manifest), indent=1, sort_keys=True) + "\n"
+        (folder / MANIFEST).write_text(content, encoding="utf-8")
+    return manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Built:
+    dataset: Dataset
+    arrays: Mapping[str, ArrayFile]
+
+
+@contextmanager
+def _appearing_whole(out: Path) -> Iterator[Path]:
+    """Give a folder beside `out` that becomes `out` at the end, or goes away with all in it."""
+    if out.exists():
+        raise FileExistsError(f"{out} exists; a snapshot is never changed: name a new folder")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        yield folder
+        folder.chmod(0o755)
+        folder.replace(out)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+
+
+def _published(folder: Path, source: Path, name: str, entries: Sequence[ReleaseEntry]) -> _Built:
+    read, arrange = PUBLISHED[name]
+    files = [[PublishedFile(source / file, file) for file in entry.files] for entry in entries]
+    tables = [read(each) for each in files]
+    segments = serving(entries)
+    releases = []
+    for ordinal, entry in enumerate(entries):
+        serves_from, serves_to = served(segments, ordinal)
+        releases.append(
+            Release(
+                dataset=name,
+                release_id=entry.release_id,
+                origin=ORIGIN_SOURCE,
+                from_date=entry.first,
+                to_date=entry.last,
+                serves_from_date=serves_from,
+                serves_to_date=serves_to,
+                **_content(files[ordinal], tables[ordinal]),
+            )
+        )
+    arranged = arrange(tables)
+    dataset = Dataset(name, tuple(releases), segments, arranged.depth)
+    return _Built(dataset, _write(folder, name, arranged))
+
+
+def _own(folder: Path, source: Path, name: str) -> _Built:
+    """Take a table of the project from the source folder, or else the one that is shipped."""
+    read, arrange = OWN[name]
+    file = f"{OWN_FOLDER}/{name}.csv"
+    origin = ORIGIN_SOURCE if (source / file).is_file() else ORIGIN_SHIPPED
+    root = source if origin == ORIGIN_SOURCE else find("reference-sample")
+    files = [PublishedFile(root / file, file)]
+    table = read(files)
+    release = Release(
+        dataset=name,
+        release_id="claimgate",
+        origin=origin,
+        from_date=None,
+        to_date=None,
+        serves_from_date=None,
+        serves_to_date=None,
+        **_content(files, table),
+    )
+    arranged = arrange([table])
+    always = Segment(date.min, 0, stand_in=False)
+    return _Built(
+        Dataset(name, (release,), (always,), arranged.depth), _write(folder, name, arranged)
+    )
+
+
+def _content(files: Sequence[PublishedFile], table: Table) -> dict[str, Any]:
+    """Return what a release's manifest says of its files and rows."""
+    return {
+        "files": tuple(SourceFile(each.name, each.sha256(), len(each.raw())) for each in files),
+        "rows": table.rows,
+        "left_out": table.left_out,
+        "remarks": table.remarks,
+    }
+
+
+def _write(folder: Path, dataset: str, arranged: Arranged) -> dict[str, ArrayFile]:
+    (folder / dataset).mkdir()
+    written = {}
+    for name, column in sorted(arranged.columns.items()):
+        path = folder / dataset / f"{name}.npy"
+        np.save(path, np.ascontiguousarray(column), allow_pickle=False)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        written[f"{dataset}/{name}.npy"] = ArrayFile(digest, path.stat().st_size)
+    return written
+
+
+def _manifest(built: Sequence[_Built]) -> Manifest:
+    """Return the manifest; its id is the hash of all that stands in it, array hashes included."""
+    unnamed = Manifest(
+        snapshot="",
+        parser_version=PARSER_VERSION,
+        datasets={each.dataset.name: each.dataset for each in built},
+        arrays={name: array for each in built for name, array in each.arrays.items()},
+    )
+    content = json.dumps(to_json(unnamed), sort_keys=True).encode()
+    return replace(unnamed, snapshot=hashlib.sha256(content).hexdigest())
