@@ -129,6 +129,8 @@ class Lines(Table):
     service_from: Dates
     """First day of the line; the claim's first day where an inpatient line leaves it out."""
     service_to: Dates
+    undated: Bools
+    """The line itself names no first day."""
     procedure: Ints
     qualifier: Ints
     modifiers: Ints

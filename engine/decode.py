@@ -399,7 +399,8 @@ def _lines(
 ) -> Lines:
     count = len(owner)
     service_from = days["service_from_date"]
-    service_from = np.where(np.isnat(service_from), claims.service_from[owner], service_from)
+    undated = np.isnat(service_from)
+    service_from = np.where(undated, claims.service_from[owner], service_from)
     service_to = days["service_to_date"]
     place = _mapped(_PLACES, fields["place_of_service"], np.int8)
     facility_zip = _of_role(roles["facility_provider"], "zip", _ZIPS)
@@ -409,6 +410,7 @@ def _lines(
         number=_ints(fields["line_number"], np.int32, count),
         service_from=service_from,
         service_to=np.where(np.isnat(service_to), service_from, service_to),
+        undated=undated,
         procedure=_codes(fields["procedure_code"], np.int32),
         qualifier=_codes(fields["procedure_qualifier"], np.int32),
         modifiers=_padded(fields["modifiers"], MODIFIERS_MAX, np.int16),

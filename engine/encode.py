@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from engine.codes import text36
 from engine.columns import Batch, Bools, Ints, Violation
-from engine.facts import Facts
+from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.features import FEATURES, Features
 from engine.findings import Findings, Unjudged, unjudged
 from engine.gathered import DISABLED, OK, UNAVAILABLE, Gathered
@@ -35,6 +35,13 @@ _NO_PRICE: Final = {reason: reason.name.lower() for reason in PriceReason} | {
     PriceReason.NA: "NA",
 }
 _AGE_FEATURE: Final = FEATURES[2]
+
+_SETTINGS: Final = {
+    SETTING_PRACTITIONER: "practitioner",
+    SETTING_HOSPITAL: "hospital",
+    SETTING_DME: "dme",
+}
+"""How the names of tables end that hold in one setting only."""
 
 Results = Any
 """The repeated field that results are added to; the stubs have no name for it."""
@@ -329,7 +336,10 @@ class _Hits:
             return ""
         batch, reference = self._scored.batch, self._scored.reference
         days = batch.lines.service_from[lines[:1]] if lines else batch.claims.service_from[[claim]]
-        for dataset in rule.datasets:
+        line = lines[0] if lines else int(batch.claims.line_start[claim])
+        setting = _SETTINGS.get(int(self._scored.facts.setting[line]), "")
+        of_setting = [name for name in rule.datasets if name.endswith(setting)]
+        for dataset in of_setting or rule.datasets:
             ordinal = int(reference.dataset_release(dataset, days)[0])
             if ordinal >= 0:
                 return f"{dataset} {reference.release_name(dataset, ordinal)}"
@@ -376,7 +386,7 @@ def evidence_text(rule: Rule, name: str, kind: Kind, value: Any) -> str:
     if kind is Kind.DATE:
         return "" if np.isnat(value) else str(value)
     if kind is Kind.NAME:
-        return rule.names[name][int(value)]
+        return rule.names[name][int(value)] if value >= 0 else ""
     return _FORMATS[kind](int(value))
 
 

@@ -62,7 +62,7 @@ def claim_of(example: Example, claim_id: str = "EXAMPLE") -> claim_pb2.Claim:
             _line(number, line, day, institutional) for number, line in enumerate(example.lines, 1)
         ],
     )
-    days = sorted(line.service_from_date for line in claim.lines)
+    days = sorted(line.service_from_date for line in claim.lines if line.service_from_date)
     if days and not institutional:
         claim.service_from_date = min(day, days[0])
         claim.service_to_date = max(

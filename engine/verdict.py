@@ -148,14 +148,16 @@ def _strengths(findings: Findings, weight: NDArray[np.float64], claims: int) -> 
 def _suppressed(findings: Findings, batch: Batch, strength: NDArray[np.float64]) -> Bools:
     """Hits that lose to a stronger rule of one of their families on every line that they stand on.
 
-    A hit on the claim stands on all its lines. Of equal rules the first by id wins.
+    A hit on the claim stands on all its lines. Of equal rules the first by id wins; a rule that
+    is declared to prevail wins over all others.
     """
     member = _memberships(findings)
     suppressed = np.zeros(len(findings), np.bool_)
     if not member.any():
         return suppressed
     line, hit = _standing(findings, batch)
-    c = strength[findings.claim[hit], findings.rule[hit]]
+    prevails = np.array([rule.prevails for rule in findings.rules], np.float64)
+    c = strength[findings.claim[hit], findings.rule[hit]] + prevails[findings.rule[hit]]
     for family in np.flatnonzero(member.any(axis=0)):
         rows = np.flatnonzero(member[hit, family])
         rows = rows[np.lexsort((findings.rule[hit[rows]], -c[rows], line[rows]))]

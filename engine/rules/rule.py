@@ -373,6 +373,8 @@ class Rule:
     examples: tuple[Example, ...]
     caveat: str
     uses_history: bool
+    prevails: bool
+    """It wins its families whatever the others weigh."""
     summary: str
     needs: tuple[str, ...]
     find: Find
@@ -403,6 +405,7 @@ def rule(
     names: Mapping[str, tuple[str, ...]] | None = None,
     caveat: str = "",
     uses_history: bool = False,
+    prevails: bool = False,
 ) -> Callable[[Find], Rule]:
     """Declare the rule that the decorated function finds.
 
@@ -426,6 +429,7 @@ def rule(
         names: For evidence of Kind.NAME the names by index.
         caveat: What is unverified about the rule.
         uses_history: Earlier claims of the member count too; without them an answer says `partial`.
+        prevails: The rule wins its families whatever the others weigh.
     """
     cases = tuple(
         Case(
@@ -464,6 +468,7 @@ def rule(
             examples=tuple(examples),
             caveat=caveat,
             uses_history=uses_history,
+            prevails=prevails,
             summary=inspect.cleandoc(find.__doc__ or "").split("\n\n")[0].replace("\n", " "),
             needs=needs,
             find=find,

@@ -15,6 +15,8 @@ NOT_EXCLUDED: Final = 0
 EXCLUDED: Final = 1
 LISTED_WITHOUT_DATE: Final = 2
 
+_LAST_DAY: Final = np.datetime64("2200-01-01", "D")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusions:
@@ -46,10 +48,16 @@ class Exclusions:
         return self.releases.at(day)
 
     def excluded(self, npi: Integers, day: Dates) -> npt.NDArray[np.int8]:
-        """Return NOT_EXCLUDED, EXCLUDED, or LISTED_WITHOUT_DATE: on the undated list only."""
+        """Return NOT_EXCLUDED, EXCLUDED, or LISTED_WITHOUT_DATE.
+
+        A listing without a date counts only where no dated exclusion that lasts explains it.
+        """
         release = self.release_at(day)
         probe = npi_day_key(release, npi, day)
         at = np.searchsorted(self.key, probe, side="right") - 1
         dated = (at >= 0) & same_npi(self.key[at], probe) & ~(self.reinstated[at] <= day)
-        listed = find_row(self.undated_key, npi_key(release, npi)) >= 0
+        last_key = npi_day_key(release, npi, np.full(len(day), _LAST_DAY))
+        last = np.searchsorted(self.key, last_key, side="right") - 1
+        lasts = (last >= 0) & same_npi(self.key[last], last_key) & np.isnat(self.reinstated[last])
+        listed = (find_row(self.undated_key, npi_key(release, npi)) >= 0) & ~lasts
         return np.where(dated, EXCLUDED, np.where(listed, LISTED_WITHOUT_DATE, 0)).astype(np.int8)

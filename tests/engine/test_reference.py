@@ -303,11 +303,11 @@ def test_addons_have_types_and_primaries(reference):
     ("npi", "day", "state"),
     [
         (2000001000, DEMO, EXCLUDED),
-        (2000001000, "2025-04-19", LISTED_WITHOUT_DATE),  # its own exclusion is of the next day
+        (2000001000, "2025-04-19", NOT_EXCLUDED),  # listed because of its exclusion of the next day
         (2000090029, "2022-05-15", EXCLUDED),
         (2000090029, "2022-05-16", NOT_EXCLUDED),
         (2000090011, "2020-01-01", EXCLUDED),
-        (2000090011, "2023-01-01", LISTED_WITHOUT_DATE),
+        (2000090011, "2023-01-01", NOT_EXCLUDED),  # between two exclusions, the later one lasts
         (2000090011, DEMO, EXCLUDED),
         (2000090037, DEMO, NOT_EXCLUDED),
         (2000090045, "2025-11-19", NOT_EXCLUDED),

@@ -43,6 +43,7 @@ _FIELDS: Final = (
     "lines.revenue_code",
     "lines.place_of_service",
     "lines.diagnosis_pointers",
+    "lines.service_from_date",
 )
 _PROBLEMS: Final = (
     "left out; the member id of the patient is required",
@@ -57,6 +58,7 @@ _PROBLEMS: Final = (
     "left out; required on institutional lines",
     "left out; required on each professional line or on its claim",
     "left out; a professional line points to at least one diagnosis",
+    "left out; the first day of the line is required",
 )
 
 
@@ -97,6 +99,13 @@ _PROBLEMS: Final = (
             "a line that points to no diagnosis", line("99213", dx=()), hit=True, hit_lines=(1,)
         ),
         example("no procedure code", line("99213"), line(""), hit=True, hit_lines=(2,)),
+        example(
+            "no day of the line",
+            line("99213"),
+            line("71046", service_from_date=""),
+            hit=True,
+            hit_lines=(2,),
+        ),
         example(
             "no place of service", line("99213"), hit=True, hit_lines=(1,), place_of_service=""
         ),
@@ -162,6 +171,7 @@ def find(batch: Batch, params: Params) -> Hits:
         ~professional_line & (lines.revenue == ABSENT),
         professional_line & (lines.place_of_service == POS_ABSENT),
         professional_line & (lines.pointers[:, 0] == ABSENT),
+        professional_line & lines.undated,
     )
     return hits_of(
         [

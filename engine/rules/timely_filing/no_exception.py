@@ -33,6 +33,7 @@ _WHOLE_E2: Final = 100
     action=Action.DENY_CLAIM,
     certainty=Certainty.APPLY,
     families=(Family.TIMELY_FILING,),
+    prevails=True,
     carc="29",
     cites="42 CFR 424.44(b)",
     params=WINDOW_PARAMS,
