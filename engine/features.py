@@ -29,7 +29,7 @@ FEATURES: Final = (
 VERSION: Final = 1
 """Version of these definitions; a model names the one it was trained on."""
 
-AGE_MEDIAN: Final = 47.0
+AGE_MEDIAN: Final = 63.0
 """Median age of the training claims.
 
 Stands in where the date of birth is missing, and the answer says so.

@@ -1,1 +1,1 @@
-"""x"""
+"""Staging to service to production; published files to a snapshot; files of claims to staging."""

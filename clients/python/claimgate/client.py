@@ -311,7 +311,7 @@ async def _each(messages: AsyncIterable[Message] | Iterable[Message]) -> AsyncIt
 
 
 def _request(message: Message, sequence: int) -> bytes:
-    """Return the bytes of a request: fields may be joined, and of a repeated number the last one counts."""
+    """Return the bytes of a request: parts may be joined; of a field sent twice the last counts."""
     head = scoring.ScoreClaimsRequest(sequence=sequence).SerializeToString()
     if isinstance(message, bytes):
         # An explicit zero overrides a number in the bytes; an absent one would not.

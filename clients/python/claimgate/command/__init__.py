@@ -1,12 +1,13 @@
-"""The `claimgate` command. Subcommands are plain functions that installed packages offer by entry points.
+"""The `claimgate` command: subcommands are plain functions that packages offer by entry points.
 
-A package offers `claimgate.commands` entry points; `reference.build = "loader.commands:reference_build"` becomes
-`claimgate reference build`. Positional parameters are arguments, keyword-only ones options; the docstring is the help.
-What a function returns is the exit status.
+In the group `claimgate.commands`, `reference.build = "loader.commands:reference_build"` becomes
+`claimgate reference build`. Positional parameters are arguments, keyword-only ones options; the
+docstring is the help; what the function returns is the exit status.
 """
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
@@ -71,7 +72,7 @@ def _install(point: EntryPoint) -> str:
     return f"pip install 'claimgate[{extra}]'"
 
 
-def _missing(point: EntryPoint, error: ModuleNotFoundError) -> "typer.models.CommandFunctionType":  # type: ignore[type-var]
+def _missing(point: EntryPoint, error: ModuleNotFoundError) -> Callable[[], None]:
     def explain() -> None:
         typer.echo(f"claimgate: needs {error.name}; run {_install(point)}", err=True)
         raise typer.Exit(EXIT_FAILED)

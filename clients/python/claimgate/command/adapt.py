@@ -1,4 +1,4 @@
-"""A plain function as a command: its signature gives arguments and options, its docstring the help."""
+"""A plain function as a command: arguments and options by signature, help by docstring."""
 
 import inspect
 import re
@@ -21,7 +21,9 @@ def adapt(function: Callable[..., int | None]) -> Callable[..., None]:
     ]
 
     def command(**values: Any) -> None:
-        raise typer.Exit(function(*_positional(parameters, values), **_named(parameters, values)) or 0)
+        raise typer.Exit(
+            function(*_positional(parameters, values), **_named(parameters, values)) or 0
+        )
 
     command.__doc__ = summary
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal while a command works, and at its end. Plain lines where there is no terminal."""
+"""What a person sees while a command works and at its end; plain lines without a terminal."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,0 +1,108 @@
+"""The engine alone on one core: messages in memory to answers in memory, by stage and by rule."""
+
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+from claimgate.v1 import score_pb2
+
+from engine.encode import encode
+from engine.findings import find_hits
+from engine.gathered import OK, Gathered, ModelAnswer
+from engine.pipeline import Engine, coverage_of
+from engine.pricing import price
+from engine.reference import Reference
+from engine.rules.rule import Rule
+from loader.bench.machine import rss_mb
+from loader.bench.workload import batches, claims
+
+PASS_CLAIMS: Final = 2_048
+_MESSAGE_CLAIMS: Final = 128
+
+
+def measure_engine(snapshot: Path, *, count: int, runs: int) -> dict[str, Any]:
+    """Return claims a second over the whole engine, microseconds a claim by stage and by rule.
+
+    Args:
+        snapshot: Folder of the reference snapshot.
+        count: Claims in each run.
+        runs: Runs; the figures are medians.
+    """
+    started = perf_counter()
+    reference = Reference.open(snapshot)
+    open_s = perf_counter() - started
+    engine = Engine.with_all_rules(reference)
+    wire = [message.SerializeToString() for message in batches(claims(count), _MESSAGE_CLAIMS)]
+    per_pass = PASS_CLAIMS // _MESSAGE_CLAIMS
+    passes = [wire[first : first + per_pass] for first in range(0, len(wire), per_pass)]
+    stages: list[dict[str, float]] = [_run(engine, passes) for _ in range(runs + 1)][1:]
+    by_stage = {name: median(run[name] for run in stages) for name in stages[0]}
+    total_s = median(sum(run.values()) for run in stages)
+    return {
+        "claims_per_s": round(count / total_s),
+        "us_per_claim": {name: round(s / count * 1e6, 2) for name, s in by_stage.items()},
+        "rules_us_per_1000_claims": _rules(engine, passes[0], runs),
+        "evaluated_share": _shares(engine, passes[0]),
+        "snapshot_open_s": round(open_s, 3),
+        "rss_mb": rss_mb(),
+        "claims": count,
+        "runs": runs,
+    }
+
+
+def _parse(wire: list[bytes]) -> list[score_pb2.ClaimBatch]:
+    return [score_pb2.ClaimBatch.FromString(content) for content in wire]
+
+
+def _gathered(claims_read: int) -> Gathered:
+    return Gathered(ModelAnswer(OK, np.full(claims_read, 0.9, np.float32), "bench"))
+
+
+def _run(engine: Engine, passes: list[list[bytes]]) -> dict[str, float]:
+    """Seconds by stage over all passes."""
+    spent = dict.fromkeys(("parse", "read", "judge", "encode", "serialize"), 0.0)
+    for wire in passes:
+        started = perf_counter()
+        messages = _parse(wire)
+        parsed = perf_counter()
+        read = engine.read(messages)
+        was_read = perf_counter()
+        scored = engine.judge(read, _gathered(len(read.batch.claims)))
+        judged = perf_counter()
+        answers = encode(scored, [score_pb2.VIEW_EVIDENCE] * len(messages))
+        encoded = perf_counter()
+        for answer in answers:
+            answer.SerializeToString()
+        ends = (parsed, was_read, judged, encoded, perf_counter())
+        for stage, end, begin in zip(spent, ends, (started, *ends), strict=False):
+            spent[stage] += end - begin
+    return spent
+
+
+def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
+    """Microseconds per 1,000 claims of each rule, dearest first."""
+    read = engine.read(_parse(wire))
+    batch, facts = read.batch, read.facts
+    allowed = price(batch, engine.reference, facts, engine.policy)
+
+    def cost(rule: Rule) -> float:
+        def once() -> float:
+            started = perf_counter()
+            find_hits((rule,), batch, engine.reference, facts, None, allowed, engine.policy)
+            return perf_counter() - started
+
+        return median(once() for _ in range(max(runs, 3))) / len(batch.claims) * 1e9
+
+    costs = {rule.id: round(cost(rule), 1) for rule in engine.rules}
+    return dict(sorted(costs.items(), key=lambda each: -each[1]))
+
+
+def _shares(engine: Engine, wire: list[bytes]) -> dict[str, float]:
+    read = engine.read(_parse(wire))
+    scored = engine.judge(read, _gathered(len(read.batch.claims)))
+    return {
+        name: round(each.evaluated / max(each.lines, 1), 4)
+        for name, each in coverage_of(scored).items()
+    }

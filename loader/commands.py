@@ -1,0 +1,240 @@
+"""Subcommands of `claimgate` that read, load, build and measure; see `claimgate.command`."""
+
+import asyncio
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+
+from claimgate.command import display
+
+INPUT_REFUSED: Final = 3
+"""Exit status: some input could not be read; everything else was done."""
+_DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def score(files: list[Path], *, address: str = _DEFAULT_ADDRESS, as_json: bool = False) -> int:
+    """Score the claims of files (837P, 837I or JSON lines, plain or gzip) with a running service.
+
+    Exit status 0 when every file could be read, 3 when some input was refused.
+
+    Args:
+        files: Files of claims.
+        address: Address of the service, HOST:PORT.
+        as_json: One JSON object per claim, and one per problem, instead of a table.
+    """
+    return asyncio.run(_score(files, address, as_json=as_json))
+
+
+async def _score(files: list[Path], address: str, *, as_json: bool) -> int:
+    from claimgate.client import Client  # noqa: PLC0415 - each command loads what it needs
+
+    from loader import score_files  # noqa: PLC0415
+
+    refused, rows = 0, []
+    async with Client(address) as client:
+        async for outcome in score_files.score_files(client, files, ingest_date=_today()):
+            problem = isinstance(outcome, score_files.FileProblem)
+            if problem and outcome.level == "warning":  # type: ignore[union-attr]
+                display.warn(f"{outcome.file}: segment {outcome.segment}: {outcome.message}")  # type: ignore[union-attr]
+                continue
+            refused += problem
+            facts = score_files.as_json(outcome)
+            if as_json:
+                display.show(json.dumps(facts))
+            elif problem:
+                display.warn(f"{facts['file']}: segment {facts['segment']}: {facts['error']}")
+            else:
+                rows.append(_score_row(facts))
+    if not as_json:
+        display.show_table(
+            f"{len(rows)} claims",
+            ("claim", "lines", "decision", "score", "allowed", "findings"),
+            rows,
+            right=(1, 3, 4),
+        )
+    return INPUT_REFUSED if refused else 0
+
+
+def _score_row(facts: dict[str, object]) -> tuple[str, ...]:
+    cents, hits = facts["allowed_cents"], facts["hits"]
+    violations = facts.get("violations", [])
+    found = [hit["rule_id"] for hit in hits] or [f"{v['field']} {v['message']}" for v in violations]  # type: ignore[attr-defined]
+    return (
+        str(facts["claim_id"]),
+        str(facts["lines"]),
+        str(facts["decision"]),
+        f"{facts['fraud_score']:.4f}",
+        "-" if cents is None else f"{cents / 100:,.2f}",  # type: ignore[operator]
+        ", ".join(dict.fromkeys(found)),
+    )
+
+
+def intake(files: list[Path], *, as_json: bool = False) -> int:
+    """Read files of claims (837P, 837I or JSON lines) into the staging database.
+
+    CLAIMGATE_STAGING_URL names it; what cannot be read is kept with its segment and reason.
+    Exit status 0 when every file could be read, 3 when some input was refused.
+
+    Args:
+        files: Files of claims.
+        as_json: One JSON object per file instead of a table.
+    """
+    from loader.intake_files import take_in  # noqa: PLC0415
+    from loader.settings import LoaderSettings  # noqa: PLC0415
+
+    taken = asyncio.run(take_in(LoaderSettings.from_environment(), files, ingest_date=_today()))
+    if as_json:
+        for each in taken:
+            display.show(json.dumps(each.facts()))
+    else:
+        rows = [
+            (t.file, f"{t.staged:,}", f"{t.already_staged:,}", f"{t.errors:,}", f"{t.warnings:,}")
+            for t in taken
+        ]
+        display.show_table(
+            "Into staging",
+            ("file", "claims", "already there", "errors", "warnings"),
+            rows,
+            right=(1, 2, 3, 4),
+        )
+        for each in taken:
+            for problem in each.first_problems:
+                display.warn(f"{each.file}: segment {problem.segment}: {problem.message}")
+    return INPUT_REFUSED if any(each.errors for each in taken) else 0
+
+
+def load(*, as_json: bool = False) -> int:
+    """Score the pending claims of staging and load the results into production, each exactly once.
+
+    Settings come from the environment (CLAIMGATE_STAGING_URL, CLAIMGATE_PRODUCTION_URL,
+    CLAIMGATE_SERVICE_ADDRESS, CLAIMGATE_KEY_FILE, ...); docs/operating.md lists all of them.
+
+    Args:
+        as_json: One JSON object instead of tables.
+    """
+    from loader.run import run  # noqa: PLC0415
+    from loader.settings import LoaderSettings  # noqa: PLC0415
+    from loader.summary import figures, show_progress, show_summary  # noqa: PLC0415
+
+    with display.Progress("loading") as progress:
+        summary = asyncio.run(run(LoaderSettings.from_environment(), show_progress(progress)))
+    if not as_json:
+        show_summary(summary)
+    display.show(json.dumps(figures(summary)))
+    return 0
+
+
+def migrate(database: str, *, url: str, down_to: str | None = None) -> int:
+    """Bring the schema of a database forward, or back.
+
+    Args:
+        database: staging or production.
+        url: URL of the database, as the role that owns the tables.
+        down_to: Revision to go back to; `base` removes everything.
+    """
+    from loader.migrate import Database, current, downgrade, upgrade  # noqa: PLC0415
+
+    names: dict[str, Database] = {"staging": "staging", "production": "production"}
+    if database not in names:
+        raise ValueError(f"there is no database {database!r}; expected staging or production")
+    step = (
+        upgrade(url, names[database])
+        if down_to is None
+        else downgrade(url, names[database], down_to)
+    )
+    asyncio.run(step)
+    display.show(f"{database} is at revision {asyncio.run(current(url)) or 'base'}")
+    return 0
+
+
+def reference_build(*, source: Path, out: Path) -> int:
+    """Read published tables and write a snapshot; the last line is JSON: row counts by dataset.
+
+    Args:
+        source: Folder of published files with a releases.toml.
+        out: Folder to write; it must not be there yet.
+    """
+    from loader.snapshot.build import build  # noqa: PLC0415
+
+    manifest = build(source, out)
+    _show_releases(manifest.releases)
+    counts: dict[str, int] = {}
+    for release in manifest.releases:
+        counts[release.dataset] = counts.get(release.dataset, 0) + release.rows
+    display.show(json.dumps({"snapshot": manifest.snapshot, "rows": counts}))
+    return 0
+
+
+def reference_list(*, snapshot: Path | None = None) -> int:
+    """List the releases of a snapshot.
+
+    Args:
+        snapshot: Folder of the snapshot; left out, the sample tables.
+    """
+    from engine.reference import Reference  # noqa: PLC0415
+    from loader.places import prepared_snapshot  # noqa: PLC0415
+
+    reference = Reference.open(snapshot or prepared_snapshot())
+    display.show(f"snapshot {reference.release}")
+    _show_releases(reference.manifest.releases)
+    return 0
+
+
+def _show_releases(releases: object) -> None:
+    rows = [
+        (
+            r.dataset,
+            r.release_id,
+            f"{r.from_date or ''}..{r.to_date or ''}",
+            f"{r.serves_from_date or ''}..{r.serves_to_date or ''}",
+            f"{r.rows:,}",
+            f"{r.rows_left_out:,}",
+        )
+        for r in releases  # type: ignore[attr-defined]
+    ]
+    display.show_table(
+        "Releases",
+        ("dataset", "release", "its own days", "serves", "rows", "left out"),
+        rows,
+        right=(4, 5),
+    )
+
+
+def reference_show(
+    code: str, *, date_: str, modifier: str = "", snapshot: Path | None = None
+) -> int:
+    """Show what the tables say of a procedure on a day.
+
+    Args:
+        code: CPT or HCPCS code.
+        date_: Day of service, ISO date.
+        modifier: Row of the fee schedule: 26, TC or 53.
+        snapshot: Folder of the snapshot; left out, the sample tables.
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from engine.reference import Reference, describe  # noqa: PLC0415
+    from loader.places import prepared_snapshot  # noqa: PLC0415
+
+    reference = Reference.open(snapshot or prepared_snapshot())
+    facts = asdict(describe(reference, code.upper(), date.fromisoformat(date_), modifier))
+    display.show(json.dumps(facts, indent=1, default=str))
+    return 0
+
+
+def demo(*, claims: int = 10_000, reference: Path | None = None, seed: int = 1) -> int:
+    """Run the main job on embedded defaults: staging, service, production; the last line is JSON.
+
+    Args:
+        claims: Synthetic claims to score, besides the project's own 837 examples.
+        reference: Folder of published tables; left out, the sample tables.
+        seed: Seed of the synthetic claims.
+    """
+    from loader.demo import run_demo  # noqa: PLC0415
+
+    return asyncio.run(run_demo(claims, reference, seed))

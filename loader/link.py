@@ -1,0 +1,78 @@
+"""A database connection that is opened again when it is lost."""
+
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import asyncpg
+import stamina
+
+T = TypeVar("T")
+
+CONNECTION_LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+)
+_CONNECT_S: Final = 10.0
+_SERVER_SETTINGS: Final = {
+    "application_name": "claimgate-loader",
+    # A step sends thousands of values a statement: planned for their number, it never takes the
+    # plan for ten rows.
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+    # A batch stands in temporary tables on its way; with the default of 8 MB it would go through
+    # the disk.
+    "temp_buffers": "64MB",
+}
+
+
+class Link:
+    """One connection to one database, for one task at a time."""
+
+    def __init__(self, url: str, *, attempts: int) -> None:
+        """Name the database and how often a step is tried; nothing is opened yet."""
+        self._url = url
+        self._attempts = attempts
+        self._connection: asyncpg.Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.run(_nothing)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._connection is not None:
+            self._connection.terminate() if kind else await self._connection.close()
+
+    async def run(self, step: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do a step; from its start on a new connection, where the old one was lost on the way.
+
+        The step's transaction may have been committed without the news of it arriving: a step has
+        to bear repetition.
+        """
+        async for attempt in stamina.retry_context(
+            on=CONNECTION_LOST, attempts=self._attempts, timeout=None, wait_max=2.0
+        ):
+            with attempt:
+                return await step(await self._open())
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _open(self) -> asyncpg.Connection:
+        """Return the connection, a new one where there is none that lives."""
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._url, timeout=_CONNECT_S, server_settings=_SERVER_SETTINGS
+            )
+        return self._connection
+
+
+async def _nothing(_: asyncpg.Connection) -> None:
+    """Open the connection, no more."""

@@ -1,0 +1,426 @@
+"""Staging -> service -> production, for as long as claims are pending.
+
+    lease -> messages -> score -> rows -> load -> finish
+
+Each arrow is a bounded queue and each step a task, so that claims are leased and decoded while
+others are scored and others again are being committed. A claim is lent before it is scored and
+finished after it is committed. Whatever dies in between, the lease runs out, the claim is scored
+again, and production knows it by its key.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, cast
+from uuid import uuid4
+
+from claimgate.client import CallError, Client
+from claimgate.v1 import claim_pb2, score_pb2, scoring_service_pb2
+from grpc import StatusCode
+
+from loader import source
+from loader.link import CONNECTION_LOST, Link
+from loader.messages import Message, form, read
+from loader.progress import (
+    BatchLoaded,
+    ClaimsFailed,
+    ClaimsLeased,
+    ClaimsScored,
+    Progress,
+    Summary,
+    Tally,
+    ignore,
+)
+from loader.rows import DECISION, FailedClaim, load_claim, provenance_row, rejected
+from loader.settings import LoaderSettings
+from loader.sink import Batch, Loaded, Sink
+from loader.source import Leased, Status
+from loader.vault import Vault
+
+_FAULT_OF_A_CLAIM: Final = frozenset(
+    {
+        StatusCode.INTERNAL,
+        StatusCode.INVALID_ARGUMENT,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.UNKNOWN,
+    }
+)
+"""What one claim can cause for the whole call: its message is then cut until it stands alone."""
+
+_OVERLOADED_MAX: Final = 20
+"""How often a call is repeated that the service was too full for."""
+
+
+async def run(settings: LoaderSettings, progress: Progress = ignore) -> Summary:
+    """Score and load every pending claim of the tenant; return what was done.
+
+    Raises:
+        CallError: the service cannot be reached; what was leased is given back.
+        VaultError: there is no usable key.
+    """
+    vault = settings.vault()
+    attempts = settings.database_attempts
+    async with (
+        Client(settings.service_address) as client,
+        Link(settings.staging_url, attempts=attempts) as leasing,
+        Link(settings.staging_url, attempts=attempts) as finishing,
+        Link(settings.production_url, attempts=attempts) as production,
+    ):
+        sink = Sink(production, settings.tenant)
+        return await _Run(settings, progress, vault, client, leasing, finishing, sink).until_done()
+
+
+@dataclass(slots=True)
+class _Answered:
+    """A batch of answers in the making."""
+
+    batch: Batch = field(default_factory=Batch)
+    tests: list[int] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.batch) + len(self.tests)
+
+
+class IncompleteAnswerError(Exception):
+    """The service ended its stream, or an answer, before everything was answered."""
+
+    def __init__(self, unanswered: int) -> None:
+        """Say how much is missing."""
+        super().__init__(
+            f"the service left {unanswered} messages or claims without an answer; "
+            "they stay pending, run again"
+        )
+
+
+class _Feed:
+    """Messages on their way through a stream, and those that wait for an answer, by sequence."""
+
+    def __init__(self, messages: asyncio.Queue[Message | FailedClaim | None]) -> None:
+        self._messages = messages
+        self._failed: list[FailedClaim] = []
+        self.unanswered: dict[int, Message] = {}
+        self.ended = False
+
+    async def stream(self) -> AsyncIterator[score_pb2.ClaimBatch]:
+        """Yield what the service is sent; the position is the sequence that the answer carries."""
+        sequence = 0
+        while (item := await self._messages.get()) is not None:
+            if isinstance(item, FailedClaim):
+                self._failed.append(item)
+                continue
+            self.unanswered[sequence] = item
+            sequence += 1
+            yield item.batch
+        self.ended = True
+
+    def take_failed(self) -> list[FailedClaim]:
+        """Hand over the claims that failed before they could be sent."""
+        failed, self._failed = self._failed, []
+        return failed
+
+    def take_unanswered(self) -> list[Message]:
+        """Hand over the messages that a broken stream left without an answer."""
+        messages = list(self.unanswered.values())
+        self.unanswered = {}
+        return messages
+
+
+class _Run:
+    """One run: the queues between its tasks, and its counts."""
+
+    def __init__(
+        self,
+        settings: LoaderSettings,
+        progress: Progress,
+        vault: Vault,
+        client: Client,
+        leasing: Link,
+        finishing: Link,
+        sink: Sink,
+    ) -> None:
+        self._settings = settings
+        self._tenant = settings.tenant
+        self._progress = progress
+        self._vault = vault
+        self._client = client
+        self._leasing = leasing
+        self._finishing = finishing
+        self._sink = sink
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._messages: asyncio.Queue[Message | FailedClaim | None] = asyncio.Queue(
+            settings.messages_waiting_max
+        )
+        self._batches: asyncio.Queue[_Answered | None] = asyncio.Queue(settings.batches_waiting_max)
+        self._finished: asyncio.Queue[list[tuple[int, Status]] | None] = asyncio.Queue(
+            settings.batches_waiting_max
+        )
+        self._answered = _Answered()
+        self._blamed = 0
+        self._tally = Tally(started_s=time.monotonic())
+
+    async def until_done(self) -> Summary:
+        """Run all tasks until no claim is pending; give back what is held, however it ends."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._lease())
+                tasks.create_task(self._score())
+                tasks.create_task(self._load())
+                tasks.create_task(self._finish())
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        finally:
+            with suppress(*CONNECTION_LOST):  # then the leases run out by themselves
+                await asyncio.shield(self._give_back())
+        return self._tally.summary()
+
+    async def _give_back(self) -> None:
+        """Give back what was leased and not finished."""
+        await self._finishing.run(lambda c: source.release(c, self._tenant, self._owner))
+
+    # Lease. ---------------------------------------------------------------------------------------
+
+    async def _lease(self) -> None:
+        """Lease claims and queue them as messages, until none is pending."""
+        await self._leasing.run(lambda c: source.take_over(c, self._tenant))
+        while leased := await self._leasing.run(self._lease_some):
+            self._count_leased(len(leased))
+            for item in self._read(leased):
+                await self._messages.put(item)
+        await self._messages.put(None)
+
+    async def _lease_some(self, connection: source.Connection) -> list[Leased]:
+        """Lease about as many claims as make a batch."""
+        settings = self._settings
+        return await source.lease(
+            connection,
+            self._tenant,
+            self._owner,
+            claims=settings.lease_claims,
+            seconds=settings.lease_s,
+        )
+
+    def _count_leased(self, claims: int) -> None:
+        self._tally.claims_in += claims
+        self._progress(ClaimsLeased(claims))
+
+    def _read(self, leased: Sequence[Leased]) -> list[Message | FailedClaim]:
+        """Open leased claims and form messages of them; what cannot be read has failed."""
+        failed: list[FailedClaim] = []
+        readable = []
+        for item in leased:
+            claim = self._read_one(item)
+            if isinstance(claim, FailedClaim):
+                failed.append(claim)
+            else:
+                readable.append((item, *claim))
+        settings = self._settings
+        formed = form(
+            readable, claims_max=settings.message_claims, bytes_max=settings.message_bytes_max
+        )
+        return [*failed, *formed]
+
+    def _read_one(self, leased: Leased) -> tuple[claim_pb2.Claim, int] | FailedClaim:
+        """Open one claim, unless it has taken too many loaders down."""
+        if leased.attempts > self._settings.attempts_max:
+            reason = {
+                "field": "",
+                "code": "ATTEMPTS_EXHAUSTED",
+                "message": f"leased {leased.attempts - 1} times without an end; "
+                "look at the loader's log, then submit it again",
+            }
+            return FailedClaim(leased, "attempts", "score", [reason])
+        return read(leased, self._vault, self._tenant)
+
+    # Score. ---------------------------------------------------------------------------------------
+
+    async def _score(self) -> None:
+        """Stream messages to the service and gather the answers in batches."""
+        feed = _Feed(self._messages)
+        while not feed.ended:
+            await self._score_stream(feed)
+            for failed in feed.take_failed():
+                await self._set_aside(failed)
+        await self._pass_on()
+        await self._batches.put(None)
+
+    async def _score_stream(self, feed: _Feed) -> None:
+        """Score over one stream; where a claim ends it, ask for each unanswered message alone."""
+        try:
+            async for answer in self._client.score(feed.stream()):
+                await self._settle(feed.unanswered.pop(answer.sequence), answer)
+        except CallError as error:
+            if not _fault_of_a_claim(error):
+                raise
+            for message in feed.take_unanswered():
+                await self._score_apart(message)
+        if feed.unanswered:
+            raise IncompleteAnswerError(len(feed.unanswered))
+
+    async def _score_apart(self, message: Message) -> None:
+        """Score a message by a call of its own, in halves where that fails, down to the cause."""
+        try:
+            response = await self._ask(message)
+        except CallError as error:
+            if not _fault_of_a_claim(error):
+                raise
+            if len(message.leased) == 1:
+                await self._blame(message.leased[0], error)
+                return
+            for half in message.halves():
+                await self._score_apart(half)
+            return
+        await self._settle(message, response)
+
+    async def _ask(self, message: Message) -> scoring_service_pb2.ScoreBatchResponse:
+        """Score a message by one call, repeated while the service is too full for it."""
+        for _ in range(_OVERLOADED_MAX):
+            try:
+                return await self._client.score_batch(message.batch)
+            except CallError as error:
+                if error.retry_after_s is None:
+                    raise
+                await asyncio.sleep(error.retry_after_s)
+        return await self._client.score_batch(message.batch)
+
+    async def _blame(self, leased: Leased, error: CallError) -> None:
+        """Set a claim aside that the service fails on; of too many, the service is the cause."""
+        self._blamed += 1
+        if self._blamed > self._settings.service_faults_max:
+            raise error
+        await self._set_aside(_refused_by_service(leased, error))
+
+    async def _settle(
+        self,
+        message: Message,
+        answer: scoring_service_pb2.MessageResult | scoring_service_pb2.ScoreBatchResponse,
+    ) -> None:
+        """Turn the answers to a message into rows of the current batch."""
+        if len(answer.results) != len(message.leased):
+            raise IncompleteAnswerError(len(message.leased) - len(answer.results))
+        self._add(message, answer.results, answer.provenance)
+        self._count_scored(message, answer.results)
+        if len(self._answered) >= self._settings.batch_claims:
+            await self._pass_on()
+
+    def _add(
+        self,
+        message: Message,
+        results: Sequence[score_pb2.ClaimResult],
+        provenance: score_pb2.Provenance,
+    ) -> None:
+        """Add answered claims to the current batch: to load, failed, or a test that is not kept."""
+        releases = provenance_row(provenance)
+        rests_on = cast("int", releases[0]), provenance.history_watermark
+        batch = self._answered.batch
+        batch.provenances[rests_on[0]] = releases
+        for leased, claim, result in zip(
+            message.leased, message.batch.claims, results, strict=True
+        ):
+            if result.decision == score_pb2.DECISION_REJECT:
+                batch.failed.append(rejected(leased, result))
+            elif claim.is_test:
+                self._answered.tests.append(leased.staging_id)
+            else:
+                batch.claims.append(
+                    load_claim(leased, claim, result, rests_on, self._vault, self._tenant)
+                )
+
+    def _count_scored(self, message: Message, results: Sequence[score_pb2.ClaimResult]) -> None:
+        """Count answers, findings and money."""
+        decisions = Counter(DECISION[result.decision] for result in results)
+        charged = sum(claim.total_charge_cents for claim in message.batch.claims)
+        exposure = sum(result.exposure_cents for result in results)
+        tally = self._tally
+        tally.scored += len(results)
+        tally.decisions.update(decisions)
+        tally.charged_cents += charged
+        tally.exposure_cents += exposure
+        for result in results:
+            if result.hits:
+                tally.rules.update(hit.rule_id for hit in result.hits)
+        self._progress(ClaimsScored(len(results), decisions, charged, exposure))
+
+    async def _set_aside(self, failed: FailedClaim) -> None:
+        """Add a failed claim to the current batch."""
+        self._answered.batch.failed.append(failed)
+        if len(self._answered) >= self._settings.batch_claims:
+            await self._pass_on()
+
+    async def _pass_on(self) -> None:
+        """Hand the current batch over to loading, and start the next."""
+        if len(self._answered):
+            answered, self._answered = self._answered, _Answered()
+            await self._batches.put(answered)
+
+    # Load, finish. --------------------------------------------------------------------------------
+
+    async def _load(self) -> None:
+        """Load batch after batch into production."""
+        while answered := await self._batches.get():
+            tests: list[tuple[int, Status]] = [
+                (staging_id, "completed") for staging_id in answered.tests
+            ]
+            loaded = Loaded()
+            if len(answered.batch):
+                loaded = await self._sink.load(answered.batch)
+            self._count_loaded(loaded, len(tests))
+            await self._finished.put(loaded.outcomes + tests)
+        await self._finished.put(None)
+
+    def _count_loaded(self, loaded: Loaded, tests: int) -> None:
+        """Count what was committed and what failed."""
+        tally = self._tally
+        tally.tests += tests
+        tally.failed += len(loaded.failed)
+        tally.ended_s = time.monotonic()
+        tally.loaded += loaded.loaded
+        tally.already_loaded += loaded.already_loaded
+        tally.rows += loaded.rows
+        if loaded.receipts:
+            commit_seq = loaded.receipts[-1].commit_seq
+            self._progress(BatchLoaded(loaded.loaded, loaded.rows, commit_seq))
+        if loaded.failed:
+            reasons = Counter(
+                reason["code"] for failed in loaded.failed for reason in failed.reasons
+            )
+            tally.failures.update(reasons)
+            self._progress(ClaimsFailed(len(loaded.failed), reasons))
+
+    async def _finish(self) -> None:
+        """Tell staging what became of each claim."""
+        while outcomes := await self._finished.get():
+            await self._finishing.run(partial(self._finish_some, outcomes))
+            self._tally.ended_s = time.monotonic()
+
+    async def _finish_some(
+        self, outcomes: Sequence[tuple[int, Status]], connection: source.Connection
+    ) -> int:
+        """Tell staging what became of some claims."""
+        return await source.finish(connection, self._tenant, self._owner, outcomes)
+
+
+def _fault_of_a_claim(error: CallError) -> bool:
+    """Tell whether a claim may be the cause; an overloaded service says when to come again."""
+    return error.code in _FAULT_OF_A_CLAIM and error.retry_after_s is None
+
+
+def _refused_by_service(leased: Leased, error: CallError) -> FailedClaim:
+    """Return the failure of a claim that ends every call it is in."""
+    reason = {
+        "field": "",
+        "code": error.reason or error.code.name,
+        "message": "the service fails on this claim alone; its log has the cause",
+    }
+    return FailedClaim(leased, "service", "score", [reason])
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended a group of tasks: the first that is no group itself."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

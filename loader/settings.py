@@ -1,0 +1,79 @@
+"""What an operator sets for the loader: read once, passed down by argument."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from loader.vault import Vault, VaultError, key_from_file, key_from_hex
+
+
+class LoaderSettings(BaseSettings):
+    """Settings of the loader, from the environment (`CLAIMGATE_…`) or by argument."""
+
+    model_config = SettingsConfigDict(env_prefix="CLAIMGATE_", frozen=True, extra="forbid")
+
+    tenant: str = Field(default="demo", min_length=1, max_length=64)
+    """Tenant whose claims are loaded."""
+
+    staging_url: str = Field(repr=False)
+    """URL of the staging database, as a role that is neither owner nor superuser."""
+
+    production_url: str = Field(repr=False)
+    """URL of the production database, as a role that is neither owner nor superuser."""
+
+    service_address: str = "127.0.0.1:50051"
+    """Address of the scoring service, host:port."""
+
+    key_hex: SecretStr | None = None
+    """Key for patient data: 64 hexadecimal digits."""
+
+    key_file: Path | None = None
+    """File that holds the key instead; only its owner may read it."""
+
+    batch_claims: int = Field(default=5_000, ge=1, le=100_000)
+    """Claims in one production transaction, about; a message is never split."""
+
+    batches_waiting_max: int = Field(default=2, ge=1)
+    """Scored batches that wait for the database before scoring pauses."""
+
+    lease_claims: int = Field(default=5_000, ge=1, le=100_000)
+    """Claims leased at once, about; a member's other claims come along."""
+
+    lease_s: float = Field(default=300.0, gt=0)
+    """How long a lease holds; then another loader may take the claims over."""
+
+    attempts_max: int = Field(default=5, ge=1)
+    """Leases that may end in a crash before a claim is set aside as failed."""
+
+    service_faults_max: int = Field(default=100, ge=0)
+    """Claims that the service may fail on; with more, the service is at fault and the run ends."""
+
+    message_claims: int = Field(default=200, ge=1, le=2_048)
+    """Claims in one message to the service, about; a member's claims stay together."""
+
+    message_bytes_max: int = Field(default=3_000_000, ge=1_000)
+    """Most bytes in one message; only a member with more than this is cut."""
+
+    messages_waiting_max: int = Field(default=64, ge=1)
+    """Messages that wait for the service before leasing pauses."""
+
+    database_attempts: int = Field(default=5, ge=1)
+    """How often a database step is tried when the connection is lost."""
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the settings from the CLAIMGATE_ variables."""
+        return cls()  # type: ignore[call-arg] # the missing values come from the environment
+
+    def vault(self) -> Vault:
+        """Return the vault under the configured key."""
+        if self.key_hex is not None:
+            return Vault(key_from_hex(self.key_hex.get_secret_value()))
+        if self.key_file is not None:
+            return Vault(key_from_file(self.key_file))
+        raise VaultError(
+            "no key for patient data; set CLAIMGATE_KEY_FILE (64 hexadecimal digits, mode 600) "
+            "or CLAIMGATE_KEY_HEX"
+        )

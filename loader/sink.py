@@ -1,0 +1,596 @@
+"""The production database: a batch of scored claims is loaded once, whole and durably, or not."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from functools import partial
+from hashlib import sha256
+from itertools import chain
+from typing import Final, cast
+from uuid import UUID
+
+import asyncpg
+
+from loader.fitness import faults
+from loader.link import Link
+from loader.rows import (
+    CLAIM_COLUMNS,
+    HIT_COLUMNS,
+    LINE_COLUMNS,
+    FailedClaim,
+    LoadClaim,
+    Row,
+    failed_row,
+)
+from loader.source import Status, rows_of, tenant_transaction
+
+Connection = asyncpg.Connection
+Key = tuple[str, int]
+
+DATA_REFUSED: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    OverflowError,  # asyncpg's, for an integer that its column cannot hold
+)
+"""What one bad row can raise; the batch is then cut until that row stands alone."""
+
+
+class SinkError(Exception):
+    """A batch cannot be loaded."""
+
+
+class BatchConflictError(SinkError):
+    """The batch id was used before, for other content."""
+
+    def __init__(self, batch_id: UUID) -> None:
+        """Name the batch."""
+        super().__init__(
+            f"batch {batch_id} was loaded before with other content; use a new id for new content"
+        )
+
+
+class CountMismatchError(SinkError):
+    """The database took another number of rows than it was given."""
+
+    def __init__(self, table: str, expected: int, found: int) -> None:
+        """Name the table and both counts."""
+        super().__init__(
+            f"{table}: {expected} rows were sent, {found} arrived; "
+            "nothing was committed, load again"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Claims that are loaded in one transaction, and those that failed on the way."""
+
+    claims: list[LoadClaim] = field(default_factory=list)
+    failed: list[FailedClaim] = field(default_factory=list)
+    provenances: dict[int, Row] = field(default_factory=dict)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def __len__(self) -> int:
+        """Count all claims."""
+        return len(self.claims) + len(self.failed)
+
+    def sha256(self) -> bytes:
+        """Return the hash of which claims these are, in their order."""
+        digest = sha256()
+        for kind, leased in chain(
+            ((b"L", item.leased) for item in self.claims),
+            ((b"F", item.leased) for item in self.failed),
+        ):
+            key = f"{len(leased.claim_id)}:{leased.claim_id}:{leased.claim_version}:"
+            digest.update(kind + key.encode() + leased.content_sha256)
+        return digest.digest()
+
+    def batch_id(self) -> UUID:
+        """Return the id that follows from the content: the same claims are the same batch."""
+        return UUID(bytes=self.sha256()[:16])
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the ledger says of a batch."""
+
+    batch_id: UUID
+    commit_seq: int
+    loaded: int
+    already_loaded: int
+    refused: int
+    failed: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What this load did: receipts (several where the batch was cut), and each claim's status."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    outcomes: list[tuple[int, Status]] = field(default_factory=list)
+    failed: list[FailedClaim] = field(default_factory=list)
+    loaded: int = 0
+    already_loaded: int = 0
+    rows: int = 0
+
+
+class Sink:
+    """Loads batches for one tenant."""
+
+    def __init__(self, link: Link, tenant: str) -> None:
+        """Name the database and the tenant."""
+        self._link = link
+        self._tenant = tenant
+        self._months: set[tuple[int, int]] = set()
+
+    async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
+        """Load a batch; claims that the database refuses are set aside as failed, with reasons."""
+        await self._make_months(item.claim[_SERVICE_FROM] for item in batch.claims)
+        try:
+            return await self._link.run(
+                lambda connection: _load(connection, self._tenant, batch, batch_id)
+            )
+        except DATA_REFUSED as error:
+            return await self._load_parts(_without_unfit(batch) or _cut(batch, error))
+
+    async def _load_parts(self, parts: Sequence[Batch]) -> Loaded:
+        """Load the parts of a batch one after the other."""
+        done = [await self.load(part) for part in parts]
+        return Loaded(
+            receipts=[receipt for part in done for receipt in part.receipts],
+            outcomes=[outcome for part in done for outcome in part.outcomes],
+            failed=[failed for part in done for failed in part.failed],
+            loaded=sum(part.loaded for part in done),
+            already_loaded=sum(part.already_loaded for part in done),
+            rows=sum(part.rows for part in done),
+        )
+
+    async def _make_months(self, days: Iterable[object]) -> None:
+        """Make the partitions of new months; what is out of reach goes to the default one."""
+        months = {
+            (value.year, value.month) for value in days if isinstance(value, date)
+        } - self._months
+        for year, month in sorted(months):
+            first = date(year, month, 1)
+            if abs(first.year - datetime.now(UTC).year) <= _PARTITION_YEARS:
+                await self._link.run(partial(_make_month, first))
+        self._months |= months
+
+
+async def _make_month(first: date, connection: Connection) -> None:
+    """Make the partitions of one month, where they are missing."""
+    await connection.execute(_MAKE_PARTITIONS, first)
+
+
+_SERVICE_FROM: Final = [column.split()[0] for column in CLAIM_COLUMNS.split(",")].index(
+    "service_from_date"
+)
+_PARTITION_YEARS: Final = 10
+_MAKE_PARTITIONS: Final = "SELECT make_partitions($1, $1)"
+
+
+def _without_unfit(batch: Batch) -> list[Batch]:
+    """Return the batch with its unfit claims set aside; nothing where none is known to be unfit."""
+    found = [(item, faults(item)) for item in batch.claims]
+    unfit = [
+        FailedClaim(item.leased, "database", "load", reasons) for item, reasons in found if reasons
+    ]
+    if not unfit:
+        return []
+    fit = [item for item, reasons in found if not reasons]
+    return [replace(batch, claims=fit, failed=[*batch.failed, *unfit])]
+
+
+def _cut(batch: Batch, error: Exception) -> list[Batch]:
+    """Return two halves of a refused batch, or a single refused claim as a failed one."""
+    if len(batch.claims) > 1:
+        half = len(batch.claims) // 2
+        return [
+            replace(batch, claims=batch.claims[:half]),
+            replace(batch, claims=batch.claims[half:], failed=[]),
+        ]
+    if not batch.claims:
+        raise SinkError(
+            "the database refuses the failed claims themselves; see the cause"
+        ) from error
+    alone = batch.claims[0].leased
+    reason = {
+        "field": _column(error),
+        "code": type(error).__name__,
+        "message": "the database refuses a value of this claim",
+    }
+    return [
+        replace(
+            batch,
+            claims=[],
+            failed=[*batch.failed, FailedClaim(alone, "database", "load", [reason])],
+        )
+    ]
+
+
+def _column(error: Exception) -> str:
+    """Return the column or constraint that an error names; its text may quote the value."""
+    if isinstance(error, asyncpg.PostgresError):
+        return error.column_name or error.constraint_name or ""
+    return ""
+
+
+# One transaction. ---------------------------------------------------------------------------------
+
+
+async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None) -> Loaded:
+    """Load a batch in one transaction; one that is in the ledger answers with its receipt."""
+    batch_id = batch_id or batch.batch_id()
+    await _prepare(connection)
+    async with tenant_transaction(connection, tenant):
+        await connection.execute(_DURABLE)
+        await connection.execute(_LOCK_BATCH, f"{tenant}|{batch_id}")
+        if not await connection.fetchval(
+            _ENTER, tenant, batch_id, batch.sha256(), len(batch), batch.started_at
+        ):
+            return await _replay(connection, tenant, batch, batch_id)
+        claims, twice = _each_key_once(batch.claims)
+        await _copy(connection, claims)
+        stored = await _take_keys(connection, tenant, batch_id, claims)
+        fresh = [item for item in claims if _key(item) not in stored] if stored else claims
+        await _merge(connection, tenant, batch_id, fresh)
+        if batch.provenances:
+            await connection.executemany(
+                _PROVENANCE, [(tenant, *row) for row in batch.provenances.values()]
+            )
+        settled = _settle([item for item in claims if _key(item) in stored] + twice, stored, fresh)
+        failed = batch.failed + settled.failed
+        await _write_failed(connection, tenant, batch_id, failed)
+        receipt = await _close(connection, tenant, batch_id, batch, fresh, settled)
+    return Loaded(
+        receipts=[receipt],
+        outcomes=_outcomes(fresh, settled.already, failed),
+        failed=failed,
+        loaded=receipt.loaded,
+        already_loaded=receipt.already_loaded,
+        rows=receipt.rows,
+    )
+
+
+async def _replay(connection: Connection, tenant: str, batch: Batch, batch_id: UUID) -> Loaded:
+    """Answer for a batch that was loaded before."""
+    ledger = await connection.fetchrow(_LEDGER, tenant, batch_id)
+    if ledger is None:
+        raise SinkError(f"batch {batch_id} is in the ledger of another tenant; use a new id")
+    if ledger["sha256"] != batch.sha256():
+        raise BatchConflictError(batch_id)
+    stored = {row.key: row for row in await _stored(connection, tenant, batch.claims)}
+    settled = _settle(batch.claims, stored, [])
+    failed = batch.failed + settled.failed
+    return Loaded(
+        receipts=[_receipt(batch_id, ledger)],
+        outcomes=_outcomes([], settled.already, failed),
+        failed=failed,
+        already_loaded=len(settled.already),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What production holds under a key."""
+
+    key: Key
+    content_sha256: bytes
+    batch_id: UUID
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """Claims that need no load: the same content is there, or other content is."""
+
+    already: list[tuple[int, Status]]
+    failed: list[FailedClaim]
+
+
+def _settle(
+    claims: Sequence[LoadClaim], stored: dict[Key, _Stored], fresh: Sequence[LoadClaim]
+) -> _Settled:
+    """Tell apart claims that are there already and claims whose key holds other content."""
+    held = {key: (row.content_sha256, row.status) for key, row in stored.items()}
+    if claims:
+        held |= {_key(item): (item.leased.content_sha256, item.status) for item in fresh}
+    settled = _Settled([], [])
+    for item in claims:
+        content, status = held[_key(item)]
+        if content == item.leased.content_sha256:
+            settled.already.append((item.leased.staging_id, status))
+        else:
+            settled.failed.append(FailedClaim(item.leased, "content_conflict", "load", [_CONFLICT]))
+    return settled
+
+
+_CONFLICT: Final = {
+    "field": "claim_id",
+    "code": "CONTENT_CONFLICT",
+    "message": "another claim was loaded under this id and version; "
+    "a correction takes the next claim_version",
+}
+
+
+def _each_key_once(claims: list[LoadClaim]) -> tuple[list[LoadClaim], list[LoadClaim]]:
+    """Return the first claim of each key, and the others."""
+    first: dict[Key, LoadClaim] = {}
+    twice = [item for item in claims if first.setdefault(_key(item), item) is not item]
+    return (list(first.values()), twice) if twice else (claims, twice)
+
+
+def _key(item: LoadClaim) -> Key:
+    """Return the key of a claim within its tenant."""
+    return item.leased.claim_id, item.leased.claim_version
+
+
+def _outcomes(
+    fresh: Sequence[LoadClaim], already: list[tuple[int, Status]], failed: Sequence[FailedClaim]
+) -> list[tuple[int, Status]]:
+    """Return the status of each claim for staging."""
+    loaded: list[tuple[int, Status]] = [(item.leased.staging_id, item.status) for item in fresh]
+    return loaded + already + [(item.leased.staging_id, "failed") for item in failed]
+
+
+# Steps of the transaction. ------------------------------------------------------------------------
+
+_DURABLE: Final = "SET LOCAL synchronous_commit = on"
+_LOCK_BATCH: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.batch|' || $1, 0))"
+_LOCK_SEQUENCE: Final = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.commit_seq|' || $1, 0))"
+)
+
+_ENTER: Final = """
+INSERT INTO batches (tenant_id, batch_id, sha256, claim_count, started_at) VALUES ($1, $2, $3, $4,
+    $5)
+ON CONFLICT DO NOTHING RETURNING true
+"""
+_LEDGER: Final = (
+    "SELECT sha256, commit_seq, receipt FROM batches WHERE tenant_id = $1 AND batch_id = $2"
+)
+
+# COPY does not go into tables with row-level security: it goes here, and merges take the rows over.
+_TEMPORARY: Final = {
+    "load_claims": CLAIM_COLUMNS,
+    "load_lines": LINE_COLUMNS,
+    "load_hits": HIT_COLUMNS,
+}
+
+
+async def _prepare(connection: Connection) -> None:
+    """Make the temporary tables of this connection, once."""
+    if await connection.fetchval("SELECT to_regclass('pg_temp.load_hits')") is None:
+        for table, columns in _TEMPORARY.items():
+            await connection.execute(
+                f"CREATE TEMPORARY TABLE {table} ({columns}) ON COMMIT DELETE ROWS"
+            )
+
+
+async def _copy(connection: Connection, claims: Sequence[LoadClaim]) -> None:
+    """Send the rows."""
+    await _copy_into(connection, "load_claims", [item.claim for item in claims])
+    await _copy_into(connection, "load_lines", [row for item in claims for row in item.lines])
+    await _copy_into(connection, "load_hits", [row for item in claims for row in item.hits])
+
+
+async def _copy_into(connection: Connection, table: str, rows: Sequence[Row]) -> None:
+    """Send rows to one temporary table, and count them."""
+    arrived = rows_of(await connection.copy_records_to_table(table, records=rows))
+    if arrived != len(rows):
+        raise CountMismatchError(table, len(rows), arrived)
+
+
+_TAKE_KEYS: Final = """
+INSERT INTO claim_keys (tenant_id, claim_id, claim_version, content_sha256, service_from_date,
+    batch_id)
+SELECT $1, claim_id, claim_version, content_sha256, service_from_date, $2 FROM load_claims
+ON CONFLICT (tenant_id, claim_id, claim_version) DO NOTHING
+"""
+_STORED: Final = """
+SELECT k.claim_id, k.claim_version, k.content_sha256, k.batch_id, r.decision
+FROM unnest($2::text[], $3::integer[]) AS wanted (claim_id, claim_version)
+JOIN claim_keys AS k ON k.tenant_id = $1 AND k.claim_id = wanted.claim_id AND k.claim_version =
+    wanted.claim_version
+LEFT JOIN LATERAL (
+    SELECT decision FROM claim_results AS r
+    WHERE r.tenant_id = $1 AND r.service_from_date = k.service_from_date AND r.claim_id = k.claim_id
+        AND r.claim_version = k.claim_version
+    ORDER BY result_no DESC LIMIT 1
+) AS r ON true
+"""
+_DROP: Final = (
+    "DELETE FROM load_claims WHERE staging_id = ANY ($1::bigint[])",
+    "DELETE FROM load_lines WHERE staging_id = ANY ($1::bigint[])",
+    "DELETE FROM load_hits WHERE staging_id = ANY ($1::bigint[])",
+)
+
+
+async def _take_keys(
+    connection: Connection, tenant: str, batch_id: UUID, claims: Sequence[LoadClaim]
+) -> dict[Key, _Stored]:
+    """Take the keys of new claims; drop the rows of others, and return what holds their keys."""
+    if rows_of(await connection.execute(_TAKE_KEYS, tenant, batch_id)) == len(claims):
+        return {}
+    rows = await _stored(connection, tenant, claims)
+    stored = {row.key: row for row in rows if row.batch_id != batch_id}
+    staging_ids = [item.leased.staging_id for item in claims if _key(item) in stored]
+    for statement in _DROP:
+        await connection.execute(statement, staging_ids)
+    return stored
+
+
+async def _stored(
+    connection: Connection, tenant: str, claims: Sequence[LoadClaim]
+) -> list[_Stored]:
+    """Return what production holds under the keys of these claims."""
+    ids = [item.leased.claim_id for item in claims]
+    versions = [item.leased.claim_version for item in claims]
+    return [
+        _Stored(
+            key=(row["claim_id"], row["claim_version"]),
+            content_sha256=row["content_sha256"],
+            batch_id=row["batch_id"],
+            status="needs_review" if row["decision"] == "review" else "completed",
+        )
+        for row in await connection.fetch(_STORED, tenant, ids, versions)
+    ]
+
+
+_MERGE_CLAIMS: Final = """
+INSERT INTO claims (tenant_id, service_from_date, claim_id, claim_version, content_sha256,
+    batch_id, claim_type,
+    facility_id, patient_account_key, member_key, service_to_date, admission_date, discharge_date,
+    received_date,
+    frequency_code, line_of_business, financial_class, insurance_type, insurance_plan_id, payer_id,
+    place_of_service,
+    type_of_bill, drg_code, billing_provider_npi, billing_provider_name, rendering_provider_npi,
+    attending_provider_npi, attending_provider_name, primary_diagnosis_code, diagnosis_codes,
+    total_charges,
+    patient_paid, line_count, priority, payload_encrypted)
+SELECT $1, service_from_date, claim_id, claim_version, content_sha256, $2, claim_type,
+    facility_id, patient_account_key, member_key, service_to_date, admission_date, discharge_date,
+    received_date,
+    frequency_code, line_of_business, financial_class, insurance_type, insurance_plan_id, payer_id,
+    place_of_service,
+    type_of_bill, drg_code, billing_provider_npi, billing_provider_name, rendering_provider_npi,
+    attending_provider_npi, attending_provider_name, primary_diagnosis_code,
+    string_to_array(diagnosis_codes, ' '),
+    total_charge_cents * 0.01, patient_paid_cents * 0.01, line_count, priority, payload_encrypted
+FROM load_claims
+"""
+_MERGE_LINES: Final = """
+INSERT INTO claim_lines (tenant_id, service_from_date, claim_id, claim_version, line_number,
+    service_date,
+    service_to_date, procedure_code, modifier_codes, revenue_code, place_of_service,
+    diagnosis_pointers, units,
+    unit_basis, charge_amount, rendering_provider_npi, rvu_total, price_status,
+    expected_reimbursement, payable,
+    disposition)
+SELECT $1, c.service_from_date, c.claim_id, c.claim_version, l.line_number, l.service_date,
+    l.service_to_date, l.procedure_code, string_to_array(l.modifier_codes, ' '), l.revenue_code,
+    l.place_of_service,
+    l.diagnosis_pointers::smallint[], l.units_milli * 0.001, l.unit_basis, l.charge_cents * 0.01,
+    l.rendering_provider_npi, l.rvu_total_e4 * 0.0001, l.price_status, l.allowed_cents * 0.01,
+    l.payable_cents * 0.01,
+    l.disposition
+FROM load_lines AS l
+JOIN load_claims AS c USING (staging_id)
+"""
+_MERGE_RESULTS: Final = """
+INSERT INTO claim_results (tenant_id, service_from_date, claim_id, claim_version, result_no,
+    batch_id, decision,
+    fraud_score, rule_score, risk_category, ml_prediction_score, ml_status, expected_reimbursement,
+    unpriced_lines,
+    exposure, exposure_basis, degraded, provenance_id, history_watermark, answer)
+SELECT $1, service_from_date, claim_id, claim_version, 1, $2, decision,
+    fraud_score_e4 * 0.0001, rule_score_e4 * 0.0001, risk_category, ml_prediction_score_e4 *
+    0.0001, ml_status,
+    allowed_cents * 0.01, unpriced_lines, exposure_cents * 0.01, exposure_basis,
+    string_to_array(degraded, E'\\n'),
+    provenance_id, history_watermark, answer
+FROM load_claims
+"""
+_MERGE_HITS: Final = """
+INSERT INTO rule_hits (tenant_id, service_from_date, claim_id, claim_version, result_no, hit_no,
+    rule_id, variant,
+    category, scope, line_numbers, codes, action, certainty, severity, weight, suppressed,
+    exposure, carc,
+    dataset_release, evidence)
+SELECT $1, c.service_from_date, c.claim_id, c.claim_version, 1, h.hit_no, h.rule_id, h.variant,
+    h.category, h.scope, h.line_numbers::smallint[], string_to_array(h.codes, ' '), h.action,
+    h.certainty, h.severity,
+    h.weight_e4 * 0.0001, h.suppressed, h.exposure_cents * 0.01, h.carc, h.dataset_release,
+    h.evidence::jsonb
+FROM load_hits AS h
+JOIN load_claims AS c USING (staging_id)
+"""
+_PROVENANCE: Final = """
+INSERT INTO provenances (tenant_id, provenance_id, reference_release, policy_version,
+    model_version, engine_version,
+    stand_ins, partial_rule_ids)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+"""
+
+
+async def _merge(
+    connection: Connection, tenant: str, batch_id: UUID, fresh: Sequence[LoadClaim]
+) -> None:
+    """Take the rows over into the tables that are read, and count them."""
+    for table, statement, arguments, expected in (
+        ("claims", _MERGE_CLAIMS, (tenant, batch_id), len(fresh)),
+        ("claim_lines", _MERGE_LINES, (tenant,), sum(len(item.lines) for item in fresh)),
+        ("claim_results", _MERGE_RESULTS, (tenant, batch_id), len(fresh)),
+        ("rule_hits", _MERGE_HITS, (tenant,), sum(len(item.hits) for item in fresh)),
+    ):
+        merged = rows_of(await connection.execute(statement, *arguments)) if expected else 0
+        if merged != expected:
+            raise CountMismatchError(table, expected, merged)
+
+
+_WRITE_FAILED: Final = """
+INSERT INTO failed_claims (tenant_id, batch_id, claim_id, claim_version, content_sha256,
+    failure_category,
+    processing_stage, reasons, payload_encrypted, attempts)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10)
+ON CONFLICT (tenant_id, claim_id, claim_version, content_sha256) DO UPDATE
+SET batch_id = excluded.batch_id, failure_category = excluded.failure_category,
+    processing_stage = excluded.processing_stage, reasons = excluded.reasons, attempts =
+    excluded.attempts,
+    status = 'open', updated_at = now()
+"""
+
+
+async def _write_failed(
+    connection: Connection, tenant: str, batch_id: UUID, failed: Sequence[FailedClaim]
+) -> None:
+    """Keep the claims that failed, each with all its reasons."""
+    if failed:
+        await connection.executemany(
+            _WRITE_FAILED, [(tenant, batch_id, *failed_row(item)) for item in failed]
+        )
+
+
+_OUTBOX: Final = """
+INSERT INTO outbox (tenant_id, topic, batch_id, body)
+VALUES ($1, 'batch.loaded', $2, jsonb_build_object('loaded', $3::integer, 'failed', $4::integer))
+"""
+_CLOSE: Final = """
+UPDATE batches SET
+    commit_seq = 1 + coalesce((SELECT max(commit_seq) FROM batches WHERE tenant_id = $1), 0),
+    row_count = $3, loaded_at = clock_timestamp(),
+    throughput_achieved = claim_count / greatest(extract(epoch FROM clock_timestamp() -
+    started_at), 0.001),
+    receipt = jsonb_build_object('loaded', $4::integer, 'already_loaded', $5::integer, 'refused',
+    $6::integer,
+        'failed', $7::integer, 'rows', $3::integer)
+WHERE tenant_id = $1 AND batch_id = $2
+RETURNING sha256, commit_seq, receipt
+"""
+
+
+async def _close(
+    connection: Connection,
+    tenant: str,
+    batch_id: UUID,
+    batch: Batch,
+    fresh: Sequence[LoadClaim],
+    settled: _Settled,
+) -> Receipt:
+    """Write outbox and receipt, and last, one loader after another, the order of commits."""
+    rows = sum(3 + len(item.lines) + len(item.hits) for item in fresh)
+    failed = len(batch.failed)
+    await connection.execute(_OUTBOX, tenant, batch_id, len(fresh), failed + len(settled.failed))
+    await connection.execute(_LOCK_SEQUENCE, tenant)
+    counts = (rows, len(fresh), len(settled.already), len(settled.failed), failed)
+    return _receipt(batch_id, await connection.fetchrow(_CLOSE, tenant, batch_id, *counts))
+
+
+def _receipt(batch_id: UUID, ledger: asyncpg.Record | None) -> Receipt:
+    """Return the receipt that the ledger holds."""
+    if ledger is None:
+        raise SinkError(f"the ledger lost batch {batch_id} within its own transaction; load again")
+    counts = cast("dict[str, int]", json.loads(ledger["receipt"]))
+    return Receipt(batch_id=batch_id, commit_seq=ledger["commit_seq"], **counts)

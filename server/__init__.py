@@ -1,0 +1,1 @@
+"""gRPC around the engine: wiring, handlers, batcher, model client, errors, telemetry."""

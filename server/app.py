@@ -1,0 +1,113 @@
+"""The wiring: settings, engine, model, service; and the same backwards."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from engine.pipeline import Engine
+from engine.reference import Reference
+from server.children import until_stopped
+from server.embedded_model import model_at
+from server.engine_scorer import EngineScorer
+from server.gather import Gatherer, Model
+from server.metrics import Metrics
+from server.model_client import ModelClient
+from server.monitoring import monitored
+from server.reference import ReferenceServicer
+from server.service import Parts, Serving, serving
+from server.settings import DISABLED, Settings
+from server.supervisor import supervise
+from server.telemetry import configure_logging, configure_tracing
+
+_LOG: Final = structlog.get_logger("server.app")
+
+Ready = Callable[[str], None]
+
+
+async def serve(settings: Settings, ready: Ready, *, with_parent: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT: in this process, or in as many as the settings say.
+
+    With a parent: until standard input closes at the latest.
+    """
+    configure_logging(settings.log_level)
+    with lone_errors():
+        if settings.workers > 1:
+            await supervise(settings, ready, with_parent=with_parent)
+        else:
+            await serve_here(settings, ready, with_parent=with_parent)
+
+
+@contextmanager
+def lone_errors() -> Iterator[None]:
+    """Raise the one error of a task group as itself: a port that is taken is no group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from error.__cause__
+
+
+async def serve_here(
+    settings: Settings, ready: Ready, *, with_parent: bool = False, share_port: bool = False
+) -> None:
+    """Serve in this process alone; with a parent, until the parent ends at the latest."""
+    configure_tracing(os.environ)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    engine = Engine.with_all_rules(Reference.open(settings.reference))
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    metrics = Metrics(registry, engine.policy.approval_threshold)
+    async with (
+        model_at(settings) as model_address,
+        _model_client(settings, model_address) as model,
+    ):
+        gatherer = Gatherer(model, metrics)
+        parts = Parts(
+            scorer=EngineScorer(engine),
+            validator=engine,
+            reference=ReferenceServicer(engine),
+            gather=gatherer.gather,
+            metrics=metrics,
+        )
+        async with serving(settings, parts, share_port=share_port) as service:
+            with monitored(settings.metrics_listen, registry):
+                await _until_stopped(service, gatherer, metrics, ready, with_parent=with_parent)
+    _LOG.info("stopped")
+
+
+async def _until_stopped(
+    service: Serving, gatherer: Gatherer, metrics: Metrics, ready: Ready, *, with_parent: bool
+) -> None:
+    """Keep watch on model and gauges until the process is told to stop."""
+    async with asyncio.TaskGroup() as tasks:
+        watches = [
+            tasks.create_task(gatherer.watch()),
+            tasks.create_task(metrics.keep_fresh(lambda: service.batcher.queued_claims)),
+        ]
+        _LOG.info("serving", address=service.address)
+        ready(service.address)
+        await until_stopped(with_parent=with_parent)
+        for watch in watches:
+            watch.cancel()
+
+
+@asynccontextmanager
+async def _model_client(settings: Settings, address: str) -> AsyncIterator[Model | None]:
+    if address == DISABLED:
+        yield None
+        return
+    async with ModelClient(address, settings.model_name, settings.model_deadline_ms) as model:
+        yield model

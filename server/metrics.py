@@ -1,0 +1,261 @@
+"""What an operator sees: metrics of calls, passes and findings, no label with a claim's values."""
+
+import asyncio
+from collections import Counter as Tally
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic, perf_counter
+from typing import Any, Final, Protocol
+
+from claimgate.v1 import score_pb2
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from server.scorer import Judged
+
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+CLAIMS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2048, 4096, 8192)
+CONFIDENCES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
+
+_MODEL_OUTCOMES: Final = {
+    score_pb2.MODEL_STATUS_UNAVAILABLE: "unavailable",
+    score_pb2.MODEL_STATUS_DISABLED: "disabled",
+}
+
+
+class Answered(Protocol):
+    """What metrics need to know of a message that was answered."""
+
+    @property
+    def claims(self) -> int:
+        """How many claims it has."""
+
+    @property
+    def accepted_at(self) -> float:
+        """When it was taken, by the monotonic clock."""
+
+
+class Rate:
+    """Claims per second over the last seconds."""
+
+    def __init__(self, window_s: float, clock: Callable[[], float] = monotonic) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._started = clock()
+        self._recent: deque[tuple[float, int]] = deque()
+        self._claims = 0
+
+    def add(self, claims: int) -> None:
+        """Count claims that were answered now."""
+        self._recent.append((self._clock(), claims))
+        self._claims += claims
+
+    def per_second(self) -> float:
+        """Return the rate over the window, or since the start where that is shorter."""
+        now = self._clock()
+        while self._recent and self._recent[0][0] < now - self._window_s:
+            self._claims -= self._recent.popleft()[1]
+        return self._claims / max(min(self._window_s, now - self._started), 1e-3)
+
+
+class Metrics:
+    """Every metric of the service, in one registry."""
+
+    def __init__(self, registry: CollectorRegistry, approval_threshold: float) -> None:
+        self._approval_threshold = approval_threshold
+        self._rates = {"minute": Rate(60), "now": Rate(5)}
+        self._define_calls(registry)
+        self._define_passes(registry)
+        self._define_findings(registry)
+
+    def _define_calls(self, registry: CollectorRegistry) -> None:
+        """Define the metrics that gRPC dashboards expect, under the names they expect."""
+        method = ("grpc_type", "grpc_service", "grpc_method")
+        self.call_started = Counter(
+            "grpc_server_started_total", "Calls started.", method, registry=registry
+        )
+        self.call_handled = Counter(
+            "grpc_server_handled_total",
+            "Calls ended, by status.",
+            (*method, "grpc_code"),
+            registry=registry,
+        )
+        self.call_received = Counter(
+            "grpc_server_msg_received_total", "Messages received.", method, registry=registry
+        )
+        self.call_sent = Counter(
+            "grpc_server_msg_sent_total", "Messages sent.", method, registry=registry
+        )
+        self.call_seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "Duration of calls; a stream counts whole.",
+            method,
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+    def _define_passes(self, registry: CollectorRegistry) -> None:
+        self.claims = Counter(
+            "claimgate_claims_processed_total", "Claims answered, by decision.", ("status",),
+            registry=registry,
+        )  # fmt: skip
+        self.message_seconds = Histogram(
+            "claimgate_claims_processing_duration_seconds",
+            "From taking a message of claims to its answer.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.pass_claims = Histogram(
+            "claimgate_batch_size", "Claims in a pass.", buckets=CLAIMS, registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "claimgate_pass_stage_duration_seconds",
+            "Duration of a stage of a pass: read, gather, score.",
+            ("stage",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.throughput = Gauge(
+            "claimgate_claims_throughput_per_second",
+            "Claims answered per second over the last minute.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.throughput_now = Gauge(
+            "claimgate_current_throughput_claims_per_second",
+            "Claims answered per second over the last 5 seconds.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.dependency_up = Gauge(
+            "claimgate_dependency_up",
+            "1 while a dependency answers, 0 while it is out.",
+            ("dependency",),
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self.queued_claims = Gauge(
+            "claimgate_queued_claims",
+            "Claims that wait for a pass.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+
+    def _define_findings(self, registry: CollectorRegistry) -> None:
+        self.predictions = Counter(
+            "claimgate_ml_predictions_total",
+            "Claims by what the model said: approve, reject, unavailable, disabled.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.confidence = Histogram(
+            "claimgate_ml_prediction_confidence",
+            "The model's probability of the side that it is on.",
+            buckets=CONFIDENCES,
+            registry=registry,
+        )
+        self.rule_hits = Counter(
+            "claimgate_rule_hits_total", "Findings, by rule.", ("rule_id",), registry=registry
+        )
+        self.not_evaluated = Counter(
+            "claimgate_not_evaluated_total",
+            "Claims with something that could not be checked, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        self.lines_applicable = Counter(
+            "claimgate_rule_lines_applicable_total",
+            "Lines that a rule (or PRICE) is about.",
+            ("rule_id",),
+            registry=registry,
+        )
+        self.lines_evaluated = Counter(
+            "claimgate_rule_lines_evaluated_total",
+            "Lines that a rule (or PRICE) could judge.",
+            ("rule_id",),
+            registry=registry,
+        )
+        self.degraded = Counter(
+            "claimgate_degraded_total",
+            "Claims scored while a dependency was out.",
+            ("dependency",),
+            registry=registry,
+        )
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """Record how long a stage of a pass took."""
+        self.stage_seconds.labels(stage).observe(seconds)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Record how long the block takes, as a stage of a pass."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.observe_stage(name, perf_counter() - started)
+
+    def pass_answered(self, messages: Sequence[Answered], judged: Judged) -> None:
+        """Record an answered pass."""
+        now = monotonic()
+        claims = sum(message.claims for message in messages)
+        self.pass_claims.observe(claims)
+        for message in messages:
+            self.message_seconds.observe(now - message.accepted_at)
+        for rate in self._rates.values():
+            rate.add(claims)
+        self._count_findings([result for answer in judged.answers for result in answer.results])
+        for rule_id, coverage in judged.coverage.items():
+            self.lines_applicable.labels(rule_id).inc(coverage.lines)
+            self.lines_evaluated.labels(rule_id).inc(coverage.evaluated)
+
+    def refresh(self, queued_claims: int) -> None:
+        """Bring the gauges up to date."""
+        self.throughput.set(self._rates["minute"].per_second())
+        self.throughput_now.set(self._rates["now"].per_second())
+        self.queued_claims.set(queued_claims)
+
+    async def keep_fresh(self, queued_claims: Callable[[], int], every_s: float = 1.0) -> None:
+        """Refresh the gauges for ever."""
+        while True:
+            self.refresh(queued_claims())
+            await asyncio.sleep(every_s)
+
+    def _count_findings(self, results: Sequence[score_pb2.ClaimResult]) -> None:
+        """Count in one walk over the claims, and touch each metric once per pass."""
+        decisions, outcomes, hits, reasons, outages = (Tally[Any]() for _ in range(5))
+        for result in results:
+            decisions[result.decision] += 1
+            outcomes[self._outcome(result)] += 1
+            for hit in result.hits:
+                hits[hit.rule_id] += 1
+            for gap in result.not_evaluated:
+                reasons[gap.reason] += 1
+            for outage in result.degraded:
+                outages[_dependency(outage)] += 1
+        words = {_word(decision): count for decision, count in decisions.items()}
+        for counter, counts in (
+            (self.claims, words),
+            (self.predictions, outcomes),
+            (self.rule_hits, hits),
+            (self.not_evaluated, reasons),
+            (self.degraded, outages),
+        ):
+            for label, count in counts.items():
+                counter.labels(label).inc(count)
+
+    def _outcome(self, result: score_pb2.ClaimResult) -> str:
+        if result.HasField("approval_probability"):
+            probability = result.approval_probability
+            self.confidence.observe(max(probability, 1 - probability))
+            return "approve" if probability >= self._approval_threshold else "reject"
+        return _MODEL_OUTCOMES.get(result.model_status, "not_asked")
+
+
+def _word(decision: "score_pb2.Decision.ValueType") -> str:
+    return score_pb2.Decision.Name(decision).removeprefix("DECISION_").lower()
+
+
+def _dependency(text: str) -> str:
+    """Return the name in a `name: reason` entry of a result."""
+    return text.partition(":")[0].strip()

@@ -1,0 +1,94 @@
+"""One pass: read, gather, score. Only the gather waits for somebody else."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Any, Final
+
+import structlog
+from opentelemetry import trace
+
+from engine.gathered import Gathered
+from server.batcher import Work
+from server.errors import InternalFaultError, new_error_id
+from server.metrics import Metrics
+from server.scorer import EngineThread, Judged, Scorer
+from server.telemetry import stack_of, trace_id_of
+
+Gather = Callable[[Any], Awaitable[Gathered]]
+"""Waits for everything that a pass needs from outside, given what was read."""
+
+_LOG: Final = structlog.get_logger("server.passes")
+_TRACER: Final = trace.get_tracer("claimgate.server")
+
+
+class Passes:
+    """Runs passes: every message of a pass is answered, or fails by itself."""
+
+    def __init__(
+        self, engine: Scorer, thread: EngineThread, gather: Gather, metrics: Metrics
+    ) -> None:
+        self._engine = engine
+        self._thread = thread
+        self._gather = gather
+        self._metrics = metrics
+
+    async def run(self, works: Sequence[Work]) -> None:
+        """Answer the messages of a pass; if it fails, each alone: a fault costs one message."""
+        started = monotonic()
+        try:
+            judged = await self._judged(works)
+            answers = list(zip(works, judged.answers, strict=True))
+        except Exception as error:  # noqa: BLE001 - the outermost edge of a pass
+            await self._run_alone(works, error)
+            return
+        for work, answer in answers:
+            work.deliver(answer)
+        self._metrics.pass_answered(works, judged)
+        _LOG.debug(
+            "pass_answered",
+            messages=len(works),
+            claims=sum(work.claims for work in works),
+            duration_s=round(monotonic() - started, 6),
+        )
+
+    async def _run_alone(self, works: Sequence[Work], error: Exception) -> None:
+        if len(works) == 1:
+            works[0].fail(_logged(error, works[0]))
+            return
+        for work in works:
+            if work.wanted:
+                await self.run([work])
+
+    async def _judged(self, works: Sequence[Work]) -> Judged:
+        links = [trace.Link(work.caller) for work in works if work.caller]
+        facts = {"messages": len(works), "claims": sum(work.claims for work in works)}
+        # A span would take over the text of an exception, twice; the log has what may be told.
+        with _TRACER.start_as_current_span(
+            "pass",
+            links=links,
+            attributes=facts,
+            record_exception=False,
+            set_status_on_exception=False,
+        ):
+            messages = [work.message for work in works]
+            read = await self._thread.run("read", self._engine.read, messages)
+            with self._metrics.stage("gather"):
+                gathered = await self._gather(read)
+            views = [work.view for work in works]
+            return await self._thread.run("score", self._engine.score, read, gathered, views)
+
+
+def _logged(error: Exception, work: Work) -> InternalFaultError:
+    """Return the fault that the caller sees; the log names the place, never the error's text."""
+    fault = InternalFaultError(new_error_id())
+    _LOG.error(
+        "message_failed",
+        error_id=fault.error_id,
+        error_type=type(error).__name__,
+        raised_at=stack_of(error),
+        claims=work.claims,
+        tenant=work.tenant,
+        request_id=work.request_id,
+        trace_id=trace_id_of(work.caller),
+    )
+    return fault

@@ -1,0 +1,96 @@
+"""What the server asks of the engine, and the one thread that the engine runs on."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from claimgate.v1 import score_pb2
+
+from engine.gathered import Gathered
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Answer(Protocol):
+    """The answer to one message."""
+
+    @property
+    def results(self) -> Sequence[score_pb2.ClaimResult]:
+        """One result for each claim, in order."""
+
+    @property
+    def provenance(self) -> score_pb2.Provenance:
+        """What the results rest on."""
+
+
+class Coverage(Protocol):
+    """How much of a pass a rule judged."""
+
+    @property
+    def lines(self) -> int:
+        """Lines that it could have judged."""
+
+    @property
+    def evaluated(self) -> int:
+        """Lines that it did judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A pass with its answers."""
+
+    answers: Sequence[Answer]
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    """By rule id; PRICE stands for the price."""
+
+
+class Scorer(Protocol):
+    """The engine as a pass sees it: plain functions over all messages of the pass."""
+
+    def read(self, messages: Sequence[score_pb2.ClaimBatch], /) -> Any:
+        """Turn messages into columns; `features.values` is what the model is asked with."""
+
+    def score(self, read: Any, gathered: Gathered, views: Sequence[int], /) -> Judged:
+        """Answer each message."""
+
+
+class EngineThread:
+    """Runs the engine's work one job after the other, away from the event loop."""
+
+    def __init__(self, observe: Callable[[str, float], None]) -> None:
+        self._observe = observe
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._jobs = 0
+        self.when_idle: Callable[[], None] = lambda: None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits to run."""
+        return not self._jobs
+
+    async def run(self, stage: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one stage of a pass; its duration, without the wait before it, is observed."""
+        self._jobs += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._executor, lambda: self._timed(stage, lambda: work(*args, **kwargs))
+            )
+        finally:
+            self._jobs -= 1
+            if self.idle:
+                self.when_idle()
+
+    def close(self) -> None:
+        """Let the running job end and start no other."""
+        self._executor.shutdown(cancel_futures=True)
+
+    def _timed(self, stage: str, work: Callable[[], T]) -> T:
+        started = perf_counter()
+        try:
+            return work()
+        finally:
+            self._observe(stage, perf_counter() - started)

@@ -1,0 +1,130 @@
+"""ScoringService: check, hand over, translate."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from time import monotonic
+from typing import Final, Protocol, TypeVar
+
+from claimgate.v1 import score_pb2
+from claimgate.v1 import scoring_service_pb2 as pb
+from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceServicer
+
+from server.batcher import Batcher, Work
+from server.calls import Context, current_call
+from server.errors import DeadlineError
+from server.scorer import Answer, EngineThread
+from server.streams import ScoringStream, StreamLimits, check_batch, checked_view
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
+
+T = TypeVar("T")
+
+
+class Violation(Protocol):
+    """One structural fault of a claim."""
+
+    @property
+    def field(self) -> str:
+        """Path of the field."""
+
+    @property
+    def code(self) -> str:
+        """Stable code of the check."""
+
+    @property
+    def message(self) -> str:
+        """What was wrong, what was expected."""
+
+
+class Validator(Protocol):
+    """The part of the engine that checks structure alone."""
+
+    def validate(
+        self, messages: Sequence[score_pb2.ClaimBatch], /
+    ) -> Sequence[Sequence[Sequence[Violation]]]:
+        """Return the faults of each claim of each message."""
+
+
+class ScoringServicer(ScoringServiceServicer):
+    """Scores streams and batches of claims."""
+
+    def __init__(
+        self,
+        batcher: Batcher,
+        validator: Validator,
+        thread: EngineThread,
+        limits: StreamLimits,
+        call_deadline_s: float,
+        draining: asyncio.Event,
+    ) -> None:
+        self._batcher = batcher
+        self._validator = validator
+        self._thread = thread
+        self._limits = limits
+        self._call_deadline_s = call_deadline_s
+        self._draining = draining
+
+    async def ScoreClaims(  # type: ignore[override]  # noqa: N802
+        self, requests: AsyncIterator[pb.ScoreClaimsRequest], context: Context
+    ) -> None:
+        """Score a stream of messages."""
+        await ScoringStream(current_call(), self._batcher, self._limits, self._draining).run(
+            requests, context
+        )
+
+    async def ScoreBatch(  # noqa: N802
+        self, request: pb.ScoreBatchRequest, context: Context
+    ) -> pb.ScoreBatchResponse:
+        """Score one batch."""
+        check_batch(request.batch, self._limits.claims_max)
+        answer = await self._answer(request, self._deadline_s(context))
+        return pb.ScoreBatchResponse(results=answer.results, provenance=answer.provenance)
+
+    async def ValidateClaims(  # noqa: N802
+        self, request: pb.ValidateClaimsRequest, context: Context
+    ) -> pb.ValidateClaimsResponse:
+        """Check the structure of claims."""
+        check_batch(request.batch, self._limits.claims_max)
+        checking = self._thread.run("validate", self._validator.validate, [request.batch])
+        [violations] = await _within(checking, self._deadline_s(context))
+        return pb.ValidateClaimsResponse(
+            validations=[
+                pb.ClaimValidation(
+                    claim_id=claim.claim_id, violations=map(_field_violation, faults)
+                )
+                for claim, faults in zip(request.batch.claims, violations, strict=True)
+            ]
+        )
+
+    async def _answer(self, request: pb.ScoreBatchRequest, deadline_s: float) -> Answer:
+        call = current_call()
+        work = Work(
+            message=request.batch,
+            tenant=call.principal.tenant,
+            view=checked_view(request.view),
+            expires_at=monotonic() + deadline_s,
+            request_id=call.request_id,
+            caller=call.span,
+        )
+        self._batcher.offer(work)
+        return await _within(work.answered, deadline_s)
+
+    def _deadline_s(self, context: Context) -> float:
+        """Return how long the caller waits: as long as the setting where it does not say."""
+        left_s: float | None = context.time_remaining()
+        return self._call_deadline_s if left_s is None else left_s
+
+
+async def _within(work: Awaitable[T], deadline_s: float) -> T:
+    """Wait for work no longer than the caller does."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await work
+    except TimeoutError:
+        raise DeadlineError(
+            f"no answer within {deadline_s:g} s; send fewer claims or allow more time"
+        ) from None
+
+
+def _field_violation(fault: Violation) -> score_pb2.FieldViolation:
+    return score_pb2.FieldViolation(field=fault.field, code=fault.code, message=fault.message)

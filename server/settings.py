@@ -1,0 +1,116 @@
+"""What an operator sets: read once at the start, passed down by argument, never changed."""
+
+from pathlib import Path
+from typing import Final, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from server.address import Address, split_address
+
+EMBEDDED: Final = "embedded"
+DISABLED: Final = "disabled"
+
+
+class Settings(BaseSettings):
+    """Settings of `claimgate serve`, each also a variable of the environment: CLAIMGATE_LISTEN."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLAIMGATE_",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    listen: str = "127.0.0.1:50051"
+    """Address of the gRPC port, HOST:PORT; port 0 takes a free one."""
+
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the port; one core each."""
+
+    reference: Path
+    """Folder of the reference snapshot, as `claimgate reference build` writes it."""
+
+    model_address: str = EMBEDDED
+    """Model server, HOST:PORT; `embedded` starts one, `disabled` scores by rules alone."""
+
+    model_folder: Path | None = None
+    """Exported model of the embedded model server; the shipped one where left out."""
+
+    model_name: str = "claims"
+    """Name of the model on the model server."""
+
+    model_deadline_ms: int = Field(default=500, ge=1)
+    """Longest a pass waits for the model; later the claims are scored without it, and say so."""
+
+    batch_claims_max: int = Field(default=2048, ge=1)
+    """Most claims scored in one pass."""
+
+    batch_wait_ms: float = Field(default=2.0, ge=0)
+    """Longest a pass waits for more claims, and only while another pass is under way."""
+
+    queue_claims_max: int = Field(default=16_384, ge=1)
+    """Most claims that wait; beyond, streams stop reading and unary calls are refused."""
+
+    queue_retry_ms: int = Field(default=250, ge=1)
+    """When a refused unary call is told to come again."""
+
+    message_claims_max: int = Field(default=2048, ge=1)
+    """Most claims in one message."""
+
+    message_bytes_max: int = Field(default=4 * 1024 * 1024, ge=1024)
+    """Largest message received."""
+
+    stream_unacknowledged_max: int = Field(default=64, ge=1)
+    """Most messages of one stream that are read and not yet answered."""
+
+    stream_idle_ms: int = Field(default=60_000, ge=1)
+    """Longest a stream may send nothing while nothing of it is being scored."""
+
+    stream_count_max: int = Field(default=100, ge=1)
+    """Most calls at once on one connection."""
+
+    call_deadline_ms: int = Field(default=30_000, ge=1)
+    """Deadline of a unary call that brings none."""
+
+    drain_ms: int = Field(default=30_000, ge=0)
+    """Longest that calls may take to end after a request to stop."""
+
+    metrics_listen: str = "127.0.0.1:9464"
+    """Address of /metrics, /health and /ready; empty serves none."""
+
+    plaintext_anywhere: bool = False
+    """Allow a port without TLS on an address that other machines reach."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log line that is written."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Refuse settings that contradict each other."""
+        if self.message_claims_max > self.queue_claims_max:
+            raise ValueError(
+                f"message_claims_max is {self.message_claims_max}, queue_claims_max "
+                f"{self.queue_claims_max}: the queue has to hold at least one message; raise it"
+            )
+        if not (self.listen_address.loopback or self.plaintext_anywhere):
+            raise ValueError(
+                f"listen is {self.listen}: a port without TLS that other machines reach; listen on "
+                "127.0.0.1, or set plaintext_anywhere where the network is trusted"
+            )
+        return self
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the settings from the CLAIMGATE_ variables."""
+        return cls()  # type: ignore[call-arg] # the missing values come from the environment
+
+    @property
+    def listen_address(self) -> Address:
+        """Where the gRPC port is."""
+        return split_address(self.listen)
+
+    def environment(self) -> dict[str, str]:
+        """Return these settings as environment variables, for a child process."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return {f"CLAIMGATE_{name.upper()}": str(value) for name, value in values.items()}

@@ -1,0 +1,217 @@
+"""One scoring stream: what was read and is not answered yet.
+
+Reading stops while the window or the queue is full, so that flow control slows the caller down.
+However a stream ends (the caller is done, a bad message, a fault, a drain, silence), every message
+that was taken before is answered first; then comes the status.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from math import inf
+from time import monotonic
+from typing import Final
+
+from claimgate.v1 import score_pb2
+from claimgate.v1 import scoring_service_pb2 as pb
+
+from server.batcher import Batcher, Work
+from server.calls import Call, Context
+from server.errors import (
+    CallFaultError,
+    DeadlineError,
+    DrainingError,
+    EmptyRequestError,
+    InternalFaultError,
+    InvalidFieldError,
+    OptionsAfterClaimsError,
+    TooManyClaimsError,
+)
+from server.scorer import Answer
+
+# A response gathers small answers up to this many claims, so that it stays far below 4 MiB.
+_RESPONSE_CLAIMS_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class StreamLimits:
+    """What one stream may hold."""
+
+    claims_max: int
+    unacknowledged_max: int
+    idle_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A message that has its answer, or the fault instead."""
+
+    sequence: int
+    claims: int
+    answered: asyncio.Future[Answer]
+
+
+class ScoringStream:
+    """Reads, hands over and writes one stream."""
+
+    def __init__(
+        self, call: Call, batcher: Batcher, limits: StreamLimits, draining: asyncio.Event
+    ) -> None:
+        self._call = call
+        self._batcher = batcher
+        self._limits = limits
+        self._draining = draining
+        self._view: int = score_pb2.VIEW_EVIDENCE
+        self._window = asyncio.Semaphore(limits.unacknowledged_max)
+        self._unanswered: set[Work] = set()
+        self._finished: deque[Finished] = deque()
+        self._changed = asyncio.Event()
+        self._active_at = monotonic()
+        self._read_all = False
+        self._ending: CallFaultError | None = None
+
+    async def run(self, requests: AsyncIterator[pb.ScoreClaimsRequest], context: Context) -> None:
+        """Answer every message that was taken, then end the stream."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._read(requests))
+                watching = tasks.create_task(self._watch(reading))
+                await self._write(context, reading)
+                watching.cancel()
+        finally:
+            for work in self._unanswered:
+                work.answered.cancel()
+        if self._ending:
+            raise self._ending
+
+    async def _read(self, requests: AsyncIterator[pb.ScoreClaimsRequest]) -> None:
+        first = True
+        try:
+            await self._window.acquire()
+            async for request in requests:
+                self._active_at = monotonic()
+                if request.WhichOneof("content") == "options":
+                    self._configure(request, first=first)
+                else:
+                    await self._score(request)
+                    await self._window.acquire()
+                first = False
+        except CallFaultError as fault:
+            self._end(fault)
+        finally:
+            self._read_all = True
+            self._changed.set()
+
+    def _configure(self, request: pb.ScoreClaimsRequest, *, first: bool) -> None:
+        if not first:
+            raise OptionsAfterClaimsError(request.sequence)
+        self._view = checked_view(request.options.view)
+
+    async def _score(self, request: pb.ScoreClaimsRequest) -> None:
+        check_batch(request.batch, self._limits.claims_max, sequence=request.sequence)
+        work = Work(
+            message=request.batch,
+            tenant=self._call.principal.tenant,
+            view=self._view,
+            expires_at=inf,
+            request_id=self._call.request_id,
+            caller=self._call.span,
+        )
+        await self._batcher.put(work)
+        self._unanswered.add(work)
+        work.answered.add_done_callback(lambda _: self._finish(request.sequence, work))
+
+    def _finish(self, sequence: int, work: Work) -> None:
+        self._unanswered.discard(work)
+        if not work.answered.cancelled():
+            self._finished.append(Finished(sequence, work.claims, work.answered))
+            self._changed.set()
+
+    def _end(self, fault: CallFaultError) -> None:
+        """Remember the first reason to end the stream."""
+        if self._ending is None:
+            self._ending = fault
+
+    async def _watch(self, reading: asyncio.Task[None]) -> None:
+        """Stop reading when the process drains, or when there was nothing to do for too long."""
+        while not self._silent():
+            left_s = self._active_at + self._limits.idle_s - monotonic()
+            try:
+                async with asyncio.timeout(left_s if left_s > 0 else self._limits.idle_s):
+                    await self._draining.wait()
+            except TimeoutError:
+                continue
+            self._stop(reading, DrainingError())
+            return
+        self._stop(
+            reading,
+            DeadlineError(
+                f"nothing was sent for {self._limits.idle_s:g} s; open a new stream for more"
+            ),
+        )
+
+    def _silent(self) -> bool:
+        idle_s = monotonic() - self._active_at
+        return idle_s >= self._limits.idle_s and not self._unanswered and not self._finished
+
+    def _stop(self, reading: asyncio.Task[None], fault: CallFaultError) -> None:
+        if not self._read_all:
+            self._end(fault)
+            reading.cancel()
+
+    async def _write(self, context: Context, reading: asyncio.Task[None]) -> None:
+        while not self._read_all or self._unanswered or self._finished:
+            if not self._finished:
+                self._changed.clear()
+                await self._changed.wait()
+                continue
+            if fault := self._fault_of(self._finished[0]):
+                self._finished.popleft()
+                self._end(fault)
+                reading.cancel()
+                continue
+            await context.write(self._response())
+            self._active_at = monotonic()
+
+    def _response(self) -> pb.ScoreClaimsResponse:
+        """Gather finished messages, at least one, into a response."""
+        response = pb.ScoreClaimsResponse()
+        claims = 0
+        while self._finished and not self._fault_of(self._finished[0]):
+            claims += self._finished[0].claims
+            if response.messages and claims > _RESPONSE_CLAIMS_MAX:
+                break
+            finished = self._finished.popleft()
+            answer = finished.answered.result()
+            response.messages.add(
+                sequence=finished.sequence, results=answer.results, provenance=answer.provenance
+            )
+            self._window.release()
+        return response
+
+    @staticmethod
+    def _fault_of(finished: Finished) -> CallFaultError | None:
+        """Return why a message has no answer, with its place in the stream."""
+        error = finished.answered.exception()
+        if isinstance(error, InternalFaultError):
+            return InternalFaultError(error.error_id, sequence=finished.sequence)
+        if error is None or isinstance(error, CallFaultError):
+            return error
+        raise error
+
+
+def check_batch(batch: score_pb2.ClaimBatch, claims_max: int, **facts: int) -> None:
+    """Refuse a batch without claims, or with more than a message may hold."""
+    claims = len(batch.claims)
+    if not claims:
+        raise EmptyRequestError("at least one claim", **facts)
+    if claims > claims_max:
+        raise TooManyClaimsError(claims, claims_max, **facts)
+
+
+def checked_view(view: int) -> int:
+    """Return the view to answer with: EVIDENCE where none is named."""
+    if view not in score_pb2.View.values():
+        raise InvalidFieldError("view", "VIEW_DECISION, VIEW_EVIDENCE or VIEW_TRACE")
+    return view or score_pb2.VIEW_EVIDENCE

@@ -1,0 +1,34 @@
+"""The measurement compares the load step with a bare COPY of the same rows, and tidies up."""
+
+import asyncpg
+from claimgate.v1 import score_pb2
+
+from loader import embedded, rows
+from loader.measure import measure_load_step
+from loader.sink import Batch
+from loader.source import Leased
+
+
+async def test_both_ways_are_timed_and_nothing_of_the_bare_one_stays(
+    postgres, production, vault, tenant, make_claim
+):
+    claims = []
+    for number in range(20):
+        leased = Leased(number, f"C{number}", 1, b"c" * 32, b"m", 1, b"sealed")
+        claim, result = make_claim(f"C{number}"), score_pb2.ClaimResult()
+        claims.append(rows.load_claim(leased, claim, result, (5, 9), vault, tenant))
+
+    measured = await measure_load_step(
+        [Batch(claims[:10]), Batch(claims[10:])],
+        tenant=tenant,
+        loading_url=postgres.loading_url(embedded.PRODUCTION),
+        migrating_url=postgres.migrating_url(embedded.PRODUCTION),
+    )
+
+    assert measured.rows == 20 + 40
+    assert measured.ratio > 0
+    loaded = "SELECT count(*) FROM claims WHERE tenant_id = $1"
+    assert await production.fetchval(loaded, tenant) == 20
+    owner = await asyncpg.connect(postgres.migrating_url(embedded.PRODUCTION))
+    assert await owner.fetchval("SELECT to_regnamespace('claimgate_bare')") is None
+    await owner.close()

@@ -1,0 +1,350 @@
+"""Scoring over a real connection: streams, batches, and what ends them."""
+
+import asyncio
+
+import grpc
+import pytest
+from claimgate.client import CallError, Client
+from claimgate.v1 import error_reason_pb2 as reasons
+from claimgate.v1 import score_pb2
+from claimgate.v1 import scoring_service_pb2 as pb
+from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
+
+
+async def drained(call) -> list[pb.MessageResult]:
+    return [message async for response in call for message in response.messages]
+
+
+async def answers_and_error(call) -> tuple[list[pb.MessageResult], CallError]:
+    answers: list[pb.MessageResult] = []
+    try:
+        async for response in call:
+            answers += response.messages
+    except grpc.aio.AioRpcError as error:
+        return answers, CallError.of(error)
+    raise AssertionError("the stream ended without an error")
+
+
+async def failed(call) -> CallError:
+    return (await answers_and_error(call))[1]
+
+
+def message(sequence: int, batch: score_pb2.ClaimBatch) -> pb.ScoreClaimsRequest:
+    return pb.ScoreClaimsRequest(sequence=sequence, batch=batch)
+
+
+async def test_batch_is_answered_claim_by_claim_in_order(channel, batch):
+    response = await ScoringServiceStub(channel).ScoreBatch(
+        pb.ScoreBatchRequest(batch=batch("a", "b", "c"))
+    )
+
+    assert [result.claim_id for result in response.results] == ["a", "b", "c"]
+
+
+async def test_every_message_of_a_stream_is_answered_once_under_its_number(channel, batch):
+    requests = [message(n * 7, batch(f"{n}-0", f"{n}-1")) for n in range(200)]
+
+    answers = await drained(ScoringServiceStub(channel).ScoreClaims(iter(requests)))
+
+    assert sorted(answer.sequence for answer in answers) == [n * 7 for n in range(200)]
+    for answer in answers:
+        n = answer.sequence // 7
+        assert [result.claim_id for result in answer.results] == [f"{n}-0", f"{n}-1"]
+
+
+async def test_stream_is_answered_with_the_view_of_its_options(channel, batch):
+    options = pb.ScoreClaimsRequest(options=pb.StreamOptions(view=score_pb2.VIEW_TRACE))
+
+    [answer] = await drained(
+        ScoringServiceStub(channel).ScoreClaims(iter([options, message(1, batch("a"))]))
+    )
+
+    assert answer.provenance.policy_version == "VIEW_TRACE"
+
+
+async def test_view_is_evidence_where_none_is_asked_for(channel, batch):
+    response = await ScoringServiceStub(channel).ScoreBatch(pb.ScoreBatchRequest(batch=batch("a")))
+
+    assert response.provenance.policy_version == "VIEW_EVIDENCE"
+
+
+async def test_validation_names_the_faults_of_each_claim(channel, batch):
+    claims = batch("good", "bad")
+    claims.claims[1].facility_id = ""
+
+    response = await ScoringServiceStub(channel).ValidateClaims(
+        pb.ValidateClaimsRequest(batch=claims)
+    )
+
+    assert [
+        (each.claim_id, [v.code for v in each.violations]) for each in response.validations
+    ] == [
+        ("good", []),
+        ("bad", ["V02"]),
+    ]
+
+
+async def test_messages_of_several_calls_share_a_pass(server, channel, batch, until):
+    server.engine.gate.clear()
+    stub = ScoringServiceStub(channel)
+    calls = [stub.ScoreBatch(pb.ScoreBatchRequest(batch=batch(str(n)))) for n in range(12)]
+    await until(lambda: server.service.batcher.queued_claims >= 11)
+
+    server.engine.gate.set()
+    await asyncio.gather(*calls)
+
+    assert sorted(len(each) for each in server.engine.passes) == [1, 11]
+
+
+async def test_bad_message_ends_a_stream_after_the_good_ones_are_answered(channel, batch):
+    stub = ScoringServiceStub(channel)
+    call = stub.ScoreClaims(iter([message(1, batch("a")), message(2, batch())]))
+
+    answers, error = await answers_and_error(call)
+
+    assert [answer.sequence for answer in answers] == [1]
+    assert error.reason == "ERROR_REASON_EMPTY_REQUEST"
+    assert error.metadata["sequence"] == "2"
+
+
+async def test_options_after_claims_are_refused(channel, batch):
+    late = pb.ScoreClaimsRequest(sequence=7, options=pb.StreamOptions())
+
+    error = await failed(
+        ScoringServiceStub(channel).ScoreClaims(iter([message(1, batch("a")), late]))
+    )
+
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.reason == "ERROR_REASON_OPTIONS_AFTER_CLAIMS"
+    assert error.metadata == {"sequence": "7"}
+
+
+async def test_message_that_is_neither_options_nor_claims_is_refused(channel):
+    error = await failed(
+        ScoringServiceStub(channel).ScoreClaims(iter([pb.ScoreClaimsRequest(sequence=3)]))
+    )
+
+    assert error.reason == "ERROR_REASON_EMPTY_REQUEST"
+
+
+async def test_request_without_claims_is_refused(server):
+    async with Client(server.address) as client:
+        with pytest.raises(CallError) as raised:
+            await client.score_batch([])
+
+    assert raised.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.reason == "ERROR_REASON_EMPTY_REQUEST"
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_too_many_claims_in_a_message_are_refused(start, batch, streaming):
+    async with start(message_claims_max=3) as server, Client(server.address) as client:
+        call = client.score([batch(*"abcd")]).__anext__ if streaming else client.score_batch
+        arguments = () if streaming else (batch(*"abcd"),)
+
+        with pytest.raises(CallError) as raised:
+            await call(*arguments)
+
+    assert raised.value.reason == "ERROR_REASON_TOO_MANY_CLAIMS"
+    assert raised.value.metadata == {"claims": "4", "claims_max": "3"} | (
+        {"sequence": "0"} if streaming else {}
+    )
+
+
+async def test_unknown_view_is_refused(server, batch):
+    async with Client(server.address) as client:
+        with pytest.raises(CallError) as raised:
+            await client.score_batch(batch("a"), view=99)
+
+    assert raised.value.reason == "ERROR_REASON_INVALID_FIELD"
+    assert raised.value.metadata["field"] == "view"
+
+
+async def test_full_queue_refuses_single_calls_with_a_time_to_come_again(start, batch, until):
+    async with (
+        start(queue_claims_max=4, message_claims_max=4, queue_retry_ms=125) as server,
+        Client(server.address) as client,
+    ):
+        server.engine.gate.clear()
+        running = asyncio.create_task(client.score_batch(batch("first")))
+        await until(lambda: server.engine.passes)
+        waiting = asyncio.create_task(client.score_batch(batch(*"abcd")))
+        await until(lambda: server.service.batcher.queued_claims >= 4)
+
+        with pytest.raises(CallError) as raised:
+            await client.score_batch(batch("e"))
+
+        server.engine.gate.set()
+        await asyncio.gather(running, waiting)
+    assert raised.value.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert raised.value.reason == "ERROR_REASON_OVERLOADED"
+    assert raised.value.retry_after_s == 0.125
+    assert raised.value.metadata == {"queued_claims": "4", "queued_claims_max": "4"}
+    assert "e" not in server.engine.scored_ids
+
+
+async def test_full_queue_stops_reading_streams_and_loses_nothing(start, batch):
+    async with (
+        start(queue_claims_max=4, message_claims_max=4, batch_claims_max=4) as server,
+        Client(server.address) as client,
+    ):
+        server.engine.gate.clear()
+        asyncio.get_running_loop().call_later(0.2, server.engine.gate.set)
+
+        answers = [
+            answer
+            async for answer in client.score(
+                [batch(f"{n}a", f"{n}b") for n in range(40)], window=40
+            )
+        ]
+
+    assert sorted(answer.sequence for answer in answers) == list(range(40))
+
+
+async def test_stream_takes_no_more_than_its_window_before_it_answers(start, batch):
+    async with (
+        start(stream_unacknowledged_max=3) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        server.engine.gate.clear()
+        call = ScoringServiceStub(channel).ScoreClaims(
+            iter([message(n, batch(str(n))) for n in range(20)])
+        )
+        await asyncio.sleep(0.3)
+
+        received = server.sample(
+            "grpc_server_msg_received_total",
+            grpc_type="bidi_stream",
+            grpc_service="claimgate.v1.ScoringService",
+            grpc_method="ScoreClaims",
+        )
+        server.engine.gate.set()
+        answers = await drained(call)
+
+    assert received == 3
+    assert len(answers) == 20
+
+
+async def test_cancelled_call_is_never_scored(server, batch, until):
+    server.engine.gate.clear()
+    async with Client(server.address) as client:
+        running = asyncio.create_task(client.score_batch(batch("first")))
+        await until(lambda: server.engine.passes)
+        cancelled = asyncio.create_task(client.score_batch(batch("gone")))
+        await until(lambda: server.service.batcher.queued_claims)
+
+        cancelled.cancel()
+        await until(lambda: not server.service.batcher.queued_claims)
+        server.engine.gate.set()
+        await running
+        await client.score_batch(batch("next"))
+
+    assert server.engine.scored_ids == ["first", "next"]
+
+
+async def test_stream_cancelled_midway_frees_the_queue_and_its_neighbours_go_on(
+    server, batch, until, logged
+):
+    server.engine.gate.clear()
+    async with (
+        Client(server.address) as client,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        call = ScoringServiceStub(channel).ScoreClaims(
+            iter([message(n, batch(f"gone{n}")) for n in range(20)])
+        )
+        neighbour = asyncio.create_task(client.score_batch(batch("stays")))
+        await until(lambda: server.service.batcher.queued_claims >= 19)
+
+        call.cancel()
+        await until(lambda: server.service.batcher.queued_claims <= 1)
+        server.engine.gate.set()
+        response = await neighbour
+
+    assert [result.claim_id for result in response.results] == ["stays"]
+    assert "call_failed" not in [line["event"] for line in logged()]
+    assert sum(claim_id.startswith("gone") for claim_id in server.engine.scored_ids) <= 1
+
+
+async def test_expired_work_is_dropped_before_it_costs(start, batch, until):
+    async with start(call_deadline_ms=100) as server:
+        server.engine.gate.clear()
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            stub = ScoringServiceStub(channel)
+            first = stub.ScoreBatch(pb.ScoreBatchRequest(batch=batch("first")))
+            await until(lambda: server.engine.passes)
+            late = stub.ScoreBatch(pb.ScoreBatchRequest(batch=batch("late")))
+
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await late
+            server.engine.gate.set()
+            with pytest.raises(grpc.aio.AioRpcError):
+                await first
+
+    assert CallError.of(raised.value).reason == "ERROR_REASON_DEADLINE"
+    assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert server.engine.scored_ids == ["first"]
+
+
+async def test_poisoned_message_fails_alone(server, batch, until):
+    server.engine.gate.clear()
+    async with Client(server.address, deadline_s=10) as client:
+        names = ("first", "good", "poison", "fine")
+        calls = [asyncio.create_task(client.score_batch(batch(name))) for name in names]
+        await until(lambda: server.service.batcher.queued_claims >= 3)
+
+        server.engine.gate.set()
+        first, good, poisoned, fine = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [each.results[0].claim_id for each in (first, good, fine)] == ["first", "good", "fine"]
+    assert isinstance(poisoned, CallError)
+    assert poisoned.code == grpc.StatusCode.INTERNAL
+    assert poisoned.reason == reasons.ErrorReason.Name(reasons.ERROR_REASON_INTERNAL)
+    assert len(poisoned.metadata["error_id"]) == 32
+
+
+async def test_poisoned_message_of_a_stream_is_named_and_the_others_are_answered(channel, batch):
+    requests = [message(n, batch("poison" if n == 5 else str(n))) for n in range(10)]
+    call = ScoringServiceStub(channel).ScoreClaims(iter(requests))
+
+    answers, error = await answers_and_error(call)
+
+    assert error.code == grpc.StatusCode.INTERNAL
+    assert error.metadata["sequence"] == "5"
+    assert {0, 1, 2, 3, 4} <= {answer.sequence for answer in answers}
+
+
+async def test_silent_stream_is_ended(start):
+    async with (
+        start(stream_idle_ms=100) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+
+        async def silence():
+            await asyncio.sleep(10)
+            yield pb.ScoreClaimsRequest()
+
+        error = await failed(ScoringServiceStub(channel).ScoreClaims(silence()))
+
+    assert error.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    assert error.reason == "ERROR_REASON_DEADLINE"
+
+
+async def test_drain_answers_what_was_taken_then_says_come_again(start, batch, until):
+    async with start() as server:
+        channel = grpc.aio.insecure_channel(server.address)
+        server.engine.gate.clear()
+        asyncio.get_running_loop().call_later(0.3, server.engine.gate.set)
+
+        async def open_ended():
+            yield message(1, batch("taken"))
+            await asyncio.sleep(30)
+
+        call = ScoringServiceStub(channel).ScoreClaims(open_ended())
+        await until(lambda: server.engine.passes)
+    answers, error = await answers_and_error(call)
+
+    assert [answer.sequence for answer in answers] == [1]
+    assert error.reason == "ERROR_REASON_DRAINING"
+    assert error.code == grpc.StatusCode.UNAVAILABLE
+    await channel.close()

@@ -1,0 +1,67 @@
+"""Settings: from the environment, frozen, and refused where they contradict each other."""
+
+import pytest
+from pydantic import ValidationError
+
+from server.settings import Settings
+
+
+def test_environment_is_read(monkeypatch):
+    monkeypatch.setenv("CLAIMGATE_REFERENCE", "/some/snapshot")
+    monkeypatch.setenv("CLAIMGATE_BATCH_WAIT_MS", "7.5")
+
+    settings = Settings.from_environment()
+
+    assert str(settings.reference) == "/some/snapshot"
+    assert settings.batch_wait_ms == 7.5
+
+
+def test_missing_snapshot_is_named(monkeypatch):
+    monkeypatch.delenv("CLAIMGATE_REFERENCE", raising=False)
+
+    with pytest.raises(ValidationError, match="reference"):
+        Settings.from_environment()
+
+
+def test_settings_travel_to_a_child_unchanged(monkeypatch, tmp_path):
+    settings = Settings(reference=tmp_path, listen="[::1]:0", workers=3, log_level="warning")
+
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+
+    assert Settings.from_environment() == settings
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "claims.example:1"])
+def test_plaintext_port_that_others_reach_is_refused(tmp_path, listen):
+    with pytest.raises(ValidationError, match="plaintext_anywhere"):
+        Settings(reference=tmp_path, listen=listen)
+
+
+def test_plaintext_port_that_others_reach_is_allowed_on_request(tmp_path):
+    settings = Settings(reference=tmp_path, listen="0.0.0.0:50051", plaintext_anywhere=True)
+
+    assert settings.listen_address.port == 50051
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "localhost:1"])
+def test_plaintext_port_of_this_machine_alone_is_allowed(tmp_path, listen):
+    assert Settings(reference=tmp_path, listen=listen).listen_address.loopback
+
+
+@pytest.mark.parametrize("listen", ["50051", "127.0.0.1", "127.0.0.1:", ":5", "localhost:99999"])
+def test_address_that_is_none_is_refused(tmp_path, listen):
+    with pytest.raises(ValidationError, match="HOST:PORT"):
+        Settings(reference=tmp_path, listen=listen)
+
+
+def test_queue_that_holds_no_message_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match="queue_claims_max"):
+        Settings(reference=tmp_path, queue_claims_max=10, message_claims_max=11)
+
+
+def test_settings_cannot_be_changed(tmp_path):
+    settings = Settings(reference=tmp_path)
+
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.workers = 2
