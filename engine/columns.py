@@ -169,6 +169,8 @@ class Diagnoses(Table):
     sequence: Ints
     """Position on the claim from 1: what a line's pointer names."""
     code: Ints
+    icd9: Bools
+    """Sent under an ICD-9 qualifier (BK, BF)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ from engine.validate import (
 
 _CODES: Final = Code36()
 _SEX_CODES: Final = {"F": SEX_FEMALE, "M": SEX_MALE}
+_ICD9_QUALIFIERS: Final = frozenset({"BK", "BF"})
 _INPATIENT_BILLS: Final = frozenset({"11", "18", "21", "28", "41", "65", "66", "86"})
 _MEMORY_MAX: Final = 200_000
 
@@ -210,6 +211,7 @@ _TAX_IDS: Final = _Forgetful()
 _SEXES: Final = _Memory(lambda text: _SEX_CODES.get(text.strip().upper(), SEX_UNKNOWN))
 _INSURANCE: Final = _Memory(lambda text: INSURANCE.get(text.strip().upper(), 0))
 _HMOS: Final = _Memory(lambda text: text.strip().upper() == HMO)
+_ICD9: Final = _Memory(lambda text: text.strip().upper() in _ICD9_QUALIFIERS)
 _INPATIENT: Final = _Memory(lambda text: text[1:3] in _INPATIENT_BILLS)
 _NPIS: Final = _Memory(_npi)
 _PLACES: Final = _Memory(_place)
@@ -533,6 +535,7 @@ def _diagnoses(lists: Sequence[Sequence[Any]]) -> Diagnoses:
         claim=np.repeat(np.arange(len(lists), dtype=np.int32), counts),
         sequence=_positions(counts),
         code=_codes([diagnosis.code for diagnosis in flat]),
+        icd9=_mapped(_ICD9, [diagnosis.qualifier for diagnosis in flat], np.bool_),
     )
 
 

@@ -80,7 +80,7 @@ class Policy:
         for name in ("review_min", "approval_threshold", "model_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise PolicyError(f"{name} is {getattr(self, name)}; allowed is 0 to 1")
-        if self.review_min > self.deny_min:
+        if not self.review_min <= self.deny_min:
             raise PolicyError(
                 f"review_min {self.review_min} is above deny_min {self.deny_min}; lower the first"
             )

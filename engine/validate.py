@@ -1,6 +1,6 @@
 """Structural validation.
 
-What makes a claim unscorable (V01 to V18). Every fault is collected; no value is repeated.
+What makes a claim unscorable (V01 to V19). Every fault is collected; no value is repeated.
 """
 
 import unicodedata
@@ -111,6 +111,7 @@ CLAIM_DATES: Final = (
 LINE_DATES: Final = ("service_from_date", "service_to_date")
 
 _EXPECTED_DATE: Final = "is no calendar date from 1900 to 2100; write it as YYYY-MM-DD"
+_ICD9_LAST_DAY: Final = np.datetime64("2015-09-30", "D")
 _FREQUENCIES_WITH_ORIGINAL: Final = (code36("7"), code36("8"))
 
 
@@ -172,6 +173,7 @@ def validate(
     _counts(faults, raw, claims, diagnoses)
     _pointers(faults, claims, lines, diagnoses)
     _form(faults, raw, claims)
+    _icd9(faults, claims, diagnoses)
     _texts(faults, raw)
     return dict(faults.by_claim)
 
@@ -352,6 +354,17 @@ def _form(faults: Faults, raw: Raw, claims: Claims) -> None:
         "payer_claim_control_number",
         "V16",
         "is missing; a replacement (7) or void (8) names the payer's number of the original",
+    )
+
+
+def _icd9(faults: Faults, claims: Claims, diagnoses: Diagnoses) -> None:
+    late = claims.service_to > _ICD9_LAST_DAY
+    concerned = np.bincount(diagnoses.claim[diagnoses.icd9], minlength=len(claims)) > 0
+    faults.claim(
+        late & concerned,
+        "diagnoses",
+        "V19",
+        f"holds ICD-9 codes on services after {_ICD9_LAST_DAY}; send ICD-10-CM (ABK, ABF)",
     )
 
 

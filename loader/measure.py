@@ -1,17 +1,17 @@
-"""How much the load step costs over a bare COPY of the same rows: for the bench."""
+"""How fast the load step is beside a bare COPY of the same rows: for the bench."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
 
 import asyncpg
 
 from loader.link import Link
-from loader.rows import CLAIM_COLUMNS, HIT_COLUMNS, LINE_COLUMNS, Row
 from loader.sink import Batch, Sink
 
-_SCHEMA = "claimgate_bare"
-_BARE = {"bare_claims": CLAIM_COLUMNS, "bare_lines": LINE_COLUMNS, "bare_hits": HIT_COLUMNS}
+_TABLES: Final = ("claim_keys", "claims", "claim_lines", "claim_results", "rule_hits")
+_SCHEMA: Final = "claimgate_bare"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class LoadStep:
     """Both ways with the same rows, each batch committed durably."""
 
     rows: int
-    """Rows sent; the load step writes keys and results besides."""
+    """Rows of production that each way wrote, without ledger and outbox."""
 
     bare_s: float
-    """COPY into plain tables without index, key or policy."""
+    """COPY into tables with the same columns and primary key: no policy, partition, other index."""
 
     step_s: float
     """Ledger, COPY, merges, outbox, commit number, commit."""
@@ -36,7 +36,7 @@ class LoadStep:
 async def measure_load_step(
     batches: Sequence[Batch], *, tenant: str, loading_url: str, migrating_url: str
 ) -> LoadStep:
-    """Load new batches into production, and COPY the same rows into plain tables beside it.
+    """Load new batches into production, then COPY what arrived into plain tables beside it.
 
     Args:
         batches: Claims that production does not hold yet.
@@ -44,39 +44,54 @@ async def measure_load_step(
         loading_url: Production, as the loader.
         migrating_url: Production, as the role that owns the tables: it makes the plain ones.
     """
-    bare_s = await _bare(batches, migrating_url)
     async with Link(loading_url, attempts=1) as link:
         sink = Sink(link, tenant)
         started = perf_counter()
         for batch in batches:
             await sink.load(batch)
         step_s = perf_counter() - started
-    rows = sum(len(part) for batch in batches for part in _rows(batch).values())
+    rows, bare_s = await _bare(len(batches), tenant, migrating_url)
     return LoadStep(rows=rows, bare_s=bare_s, step_s=step_s)
 
 
-async def _bare(batches: Sequence[Batch], url: str) -> float:
-    """COPY the rows into tables that are made for it and dropped again; return the seconds."""
+async def _bare(parts: int, tenant: str, url: str) -> tuple[int, float]:
+    """COPY a tenant's rows, in as many transactions, into tables made for it; count and time."""
     connection = await asyncpg.connect(url, timeout=30)
     try:
-        await connection.execute(f"CREATE SCHEMA {_SCHEMA}")
-        for table, columns in _BARE.items():
-            await connection.execute(f"CREATE TABLE {_SCHEMA}.{table} ({columns})")
+        await _make_tables(connection)
+        rows = {table: await _rows(connection, table, tenant) for table in _TABLES}
         started = perf_counter()
-        for batch in batches:
+        for part in range(parts):
             async with connection.transaction():
-                for table, rows in _rows(batch).items():
-                    await connection.copy_records_to_table(table, schema_name=_SCHEMA, records=rows)
-        return perf_counter() - started
+                for table, records in rows.items():
+                    await connection.copy_records_to_table(
+                        table, schema_name=_SCHEMA, records=_part(records, part, parts)
+                    )
+        return sum(map(len, rows.values())), perf_counter() - started
     finally:
         await connection.execute(f"DROP SCHEMA IF EXISTS {_SCHEMA} CASCADE")
         await connection.close()
 
 
-def _rows(batch: Batch) -> dict[str, list[Row]]:
-    """Return the rows of a batch by table."""
-    return {
-        "bare_claims": [item.claim for item in batch.claims],
-        "bare_lines": [row for item in batch.claims for row in item.lines],
-        "bare_hits": [row for item in batch.claims for row in item.hits],
-    }
+async def _make_tables(connection: asyncpg.Connection) -> None:
+    """Make a plain table with the columns and the primary key of each table."""
+    await connection.execute(f"CREATE SCHEMA {_SCHEMA}")
+    for table in _TABLES:
+        key = await connection.fetchval(
+            "SELECT pg_get_constraintdef(oid) FROM pg_constraint "
+            "WHERE conrelid = $1::text::regclass AND contype = 'p'",
+            table,
+        )
+        await connection.execute(f"CREATE TABLE {_SCHEMA}.{table} (LIKE {table}, {key})")
+
+
+async def _rows(connection: asyncpg.Connection, table: str, tenant: str) -> list[asyncpg.Record]:
+    """Return a tenant's rows."""
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('claimgate.tenant', $1, true)", tenant)
+        return await connection.fetch(f"SELECT * FROM {table}")  # noqa: S608 - our own names
+
+
+def _part(records: list[asyncpg.Record], part: int, parts: int) -> list[asyncpg.Record]:
+    """Return one of about equal parts, so that all parts together are all records."""
+    return records[len(records) * part // parts : len(records) * (part + 1) // parts]

@@ -13,11 +13,11 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, cast
+from typing import Final, Protocol, cast
 from uuid import uuid4
 
 from claimgate.client import CallError, Client
@@ -57,8 +57,25 @@ _OVERLOADED_MAX: Final = 20
 """How often a call is repeated that the service was too full for."""
 
 
-async def run(settings: LoaderSettings, progress: Progress = ignore) -> Summary:
+class Loads(Protocol):
+    """Where batches of answers go."""
+
+    async def load(self, batch: Batch) -> Loaded:
+        """Load a batch, once and whole."""
+
+
+async def run(
+    settings: LoaderSettings,
+    progress: Progress = ignore,
+    *,
+    open_sink: Callable[[Link, str], Loads] = Sink,
+) -> Summary:
     """Score and load every pending claim of the tenant; return what was done.
+
+    Args:
+        settings: Databases, service, key and sizes.
+        progress: Told what happens, while it happens.
+        open_sink: Makes the sink from production and the tenant.
 
     Raises:
         CallError: the service cannot be reached; what was leased is given back.
@@ -72,7 +89,7 @@ async def run(settings: LoaderSettings, progress: Progress = ignore) -> Summary:
         Link(settings.staging_url, attempts=attempts) as finishing,
         Link(settings.production_url, attempts=attempts) as production,
     ):
-        sink = Sink(production, settings.tenant)
+        sink = open_sink(production, settings.tenant)
         return await _Run(settings, progress, vault, client, leasing, finishing, sink).until_done()
 
 
@@ -142,7 +159,7 @@ class _Run:
         client: Client,
         leasing: Link,
         finishing: Link,
-        sink: Sink,
+        sink: Loads,
     ) -> None:
         self._settings = settings
         self._tenant = settings.tenant

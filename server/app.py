@@ -3,10 +3,11 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import structlog
+from grpc.aio import AioRpcError
 from prometheus_client import (
     CollectorRegistry,
     PlatformCollector,
@@ -106,8 +107,11 @@ async def _until_stopped(
 
 @asynccontextmanager
 async def _model_client(settings: Settings, address: str) -> AsyncIterator[Model | None]:
+    """Yield the model; one with another signature than ours ends the start."""
     if address == DISABLED:
         yield None
         return
     async with ModelClient(address, settings.model_name, settings.model_deadline_ms) as model:
+        with suppress(AioRpcError):  # a model that is out now may answer later: passes say so
+            await model.check()
         yield model

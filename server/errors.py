@@ -5,6 +5,7 @@
     ├── EmptyRequestError         nothing to score
     ├── TooManyClaimsError        more claims than one message may hold
     ├── OptionsAfterClaimsError   stream options that come too late
+    ├── UnknownMethodError        no such method
     ├── InvalidFieldError         a request field with an impossible value
     ├── NotFoundError             no such rule, procedure, …
     ├── UnauthenticatedError      no identity, or more than one
@@ -94,6 +95,13 @@ class InvalidFieldError(CallFaultError):
         )
 
 
+class UnknownMethodError(CallFaultError):
+    """The service has no such method. The path that was sent is not repeated."""
+
+    def __init__(self) -> None:
+        super().__init__("no such method; the reflection service lists those there are")
+
+
 class NotFoundError(CallFaultError):
     """What was asked for does not exist."""
 
@@ -151,6 +159,7 @@ STATUS: Final[Mapping[type[CallFaultError], tuple[StatusCode, _Reason]]] = {
         StatusCode.INVALID_ARGUMENT,
         reasons.ERROR_REASON_OPTIONS_AFTER_CLAIMS,
     ),
+    UnknownMethodError: (StatusCode.UNIMPLEMENTED, reasons.ERROR_REASON_UNKNOWN_METHOD),
     InvalidFieldError: (StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_INVALID_FIELD),
     NotFoundError: (StatusCode.NOT_FOUND, reasons.ERROR_REASON_NOT_FOUND),
     UnauthenticatedError: (StatusCode.UNAUTHENTICATED, reasons.ERROR_REASON_UNAUTHENTICATED),

@@ -24,6 +24,7 @@ from server.errors import (
     InternalFaultError,
     MalformedMessageError,
     UnauthenticatedError,
+    UnknownMethodError,
     new_error_id,
     status_of,
 )
@@ -47,17 +48,21 @@ class Edge(grpc.aio.ServerInterceptor):
 
     async def intercept_service(  # type: ignore[override]
         self, continuation: Continuation, details: grpc.HandlerCallDetails
-    ) -> "Handler | None":
-        """Wrap the handler of a known method; an unknown one stays UNIMPLEMENTED."""
+    ) -> Handler:
+        """Wrap the handler of a known method; an unknown one is refused before it is read."""
         handler = await continuation(details)
         if handler is None:
-            return None
+            return grpc.stream_stream_rpc_method_handler(_refuse_unknown)
         served = _Served(handler, details.method, Headers(details.invocation_metadata))
 
         async def serve(_requests: object, context: Context) -> None:
             await served.serve(context, self._metrics)
 
         return grpc.stream_stream_rpc_method_handler(serve)
+
+
+async def _refuse_unknown(_requests: object, context: Context) -> None:
+    await context.abort_with_status(status_of(UnknownMethodError()))
 
 
 class Headers:

@@ -15,6 +15,12 @@ def skip_or_fail(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", name="skip_or_fail")
+def skip_or_fail_fixture():
+    """What a test calls when a tool that it needs is not there."""
+    return skip_or_fail
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of published files, read in place."""

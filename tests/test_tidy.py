@@ -1,4 +1,4 @@
-"""What a reader would notice: generated files are fresh, the project speaks of itself alone, the wheel is whole."""
+"""What a reader would notice: generated files are fresh, the wheel is whole, links lead on."""
 
 import re
 import subprocess
@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+from grpc_tools import protoc
 
 from engine.documentation import rules_markdown
 from engine.rules import all_rules
@@ -38,15 +39,16 @@ def texts() -> list[tuple[Path, str]]:
 
 
 def test_generated_messages_are_fresh(tmp_path: Path) -> None:
-    from grpc_tools import protoc
-
     protos = sorted(str(path) for path in (PROJECT / "proto").rglob("*.proto"))
     plugin = Path(sys.executable).parent / "protoc-gen-mypy"
     if not plugin.is_file():
         pytest.fail("mypy-protobuf is not installed beside this Python; run `make install`")
     outs = [f"--{kind}_out={tmp_path}" for kind in ("python", "grpc_python")]
     outs += [f"--{kind}_out=quiet:{tmp_path}" for kind in ("mypy", "mypy_grpc")]
-    plugins = [f"--plugin=protoc-gen-{n}={plugin.parent}/protoc-gen-{n}" for n in ("mypy", "mypy_grpc")]
+    plugins = [
+        f"--plugin=protoc-gen-{name}={plugin.parent}/protoc-gen-{name}"
+        for name in ("mypy", "mypy_grpc")
+    ]
 
     assert protoc.main(["protoc", f"-I{PROJECT / 'proto'}", *plugins, *outs, *protos]) == 0
 
@@ -121,7 +123,10 @@ def test_wheel_holds_our_four_names_and_what_travels_with_them(wheel: Path) -> N
 
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert top == {"claimgate", "engine", "loader", "server"}
-    for part in ("migrations/staging", "migrations/production", "reference-sample", "model", "claims-sample"):
+    for part in (
+        *("migrations/staging", "migrations/production"),
+        *("reference-sample", "model", "claims-sample"),
+    ):
         assert any(name.startswith(f"claimgate/resources/{part}") for name in names), part
 
 
@@ -135,8 +140,6 @@ def test_constraints_pin_every_requirement() -> None:
         if "==" in line
     }
 
-    names = {re.split(r"[\[<>=;~! ]", requirement)[0].lower().replace("_", "-") for requirement in wanted}
+    names = {re.split(r"[\[<>=;~! ]", each)[0].lower().replace("_", "-") for each in wanted}
 
     assert names <= pinned
-
-

@@ -157,9 +157,10 @@ class ClaimBuilder:
                 )
         self._set_days(claim)
         if "ICD-9" in self._open.present and claim.service_to_date > ICD9_LAST_DAY:
-            self._open.refuse(
+            self._open.warn(
                 Code.ICD9,
-                f"ICD-9 codes on services after {ICD9_LAST_DAY}; expected ICD-10 (ABK, ABF, ...)",
+                f"ICD-9 codes on services after {ICD9_LAST_DAY}, which the service will reject; "
+                "expected ICD-10 (ABK, ABF, ...)",
                 segment,
             )
         biller = claim.billing_provider

@@ -37,7 +37,7 @@ class Code(StrEnum):
     HIERARCHY = "hierarchy"
     """HL segments do not form billing provider, subscriber, patient."""
     ICD9 = "icd9"
-    """ICD-9 codes on services from 2015-10-01 on."""
+    """ICD-9 codes on services from 2015-10-01 on; the service rejects such a claim."""
     JSON = "json"
     """A line is not the JSON of a claim."""
     LINE_NUMBER = "line_number"

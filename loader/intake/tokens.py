@@ -4,6 +4,7 @@ The separators stand in each ISA and may differ from one interchange to the next
 at every ISA first and then split at once: that costs less than looking for one segment at a time.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
@@ -19,6 +20,8 @@ _ISA_WIDTHS: Final = (2, 10, 2, 10, 2, 15, 2, 15, 6, 4, 1, 5, 9, 1, 1)
 _ISA_BYTES: Final = 106
 _ISA_BYTES_MAX: Final = 160
 _CONTROL: Final = bytes(set(range(0x20)) - set(_BLANK) | {0x00, 0x1A, 0x7F})
+_ENVELOPE: Final = re.compile(rb"\b(?:GS|ST|CLM)[^\w\s]")
+"""What text outside of an interchange looks like when claims are lost with it."""
 _ORDINARY: Final = bytes(set(range(256)) - set(_CONTROL))
 
 
@@ -104,7 +107,7 @@ class _Tokenizer:
         self.terminator = b""
         self.ordinary = b""
         self.skipping = False
-        self.told_no_isa = False
+        self.told_no_isa: Level | None = None
         self.told_latin = False
 
     def tokens(self) -> Iterator[Token]:
@@ -139,7 +142,8 @@ class _Tokenizer:
 
     def _open(self, isa: Isa) -> Isa:
         self.isa = isa
-        self.skipping = self.told_no_isa = self.told_latin = False
+        self.skipping = self.told_latin = False
+        self.told_no_isa = None
         self.terminator = isa.terminator.encode()
         self.ordinary = _ORDINARY + (isa.element + isa.component + isa.terminator).encode()
         self.buffer = self.buffer[isa.byte_count :]
@@ -171,10 +175,12 @@ class _Tokenizer:
             yield from self._odd_segments(text)
 
     def _no_isa(self, text: bytes) -> Iterator[Token]:
-        if text.strip(_BLANK) and not self.told_no_isa:
-            self.told_no_isa = True
+        level: Level = "error" if _ENVELOPE.search(text) else "warning"
+        told = self.told_no_isa in {"error", level}
+        if text.strip(_BLANK) and not told:
+            self.told_no_isa = level
             yield Fault(
-                "error",
+                level,
                 Code.ENVELOPE,
                 "no ISA segment; expected one of 106 characters at the start: "
                 "everything up to the next ISA is skipped",

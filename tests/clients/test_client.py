@@ -327,7 +327,7 @@ import sys
 import claimgate.client
 print(" ".join({name.partition(".")[0] for name in sys.modules}))
 """
-    found = subprocess.run(  # noqa: S603 - our own interpreter
+    found = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
     )
 

@@ -19,14 +19,8 @@ def test_all_forms_name_the_same_day(day: date, form: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        "2025-02-29",
-        "31/12/2025",
-        "1899-12-31",
-        "2101-01-01",
-        "2025-1-01",
-        "٢٠٢٥0101",
-        "2025/01/01",
+        *("", "2025-02-29", "31/12/2025", "1899-12-31", "2101-01-01", "2025-1-01", "2025/01/01"),
+        "\N{ARABIC-INDIC DIGIT TWO}0250101",
     ],
 )
 def test_other_texts_are_no_date(text: str) -> None:

@@ -87,6 +87,19 @@ def test_pointer_to_a_missing_diagnosis_is_a_fault() -> None:
     assert faults(claim) == {("lines[0].diagnosis_pointers", "V11")}
 
 
+def test_icd9_is_refused_on_services_after_it_ended() -> None:
+    old = {"code": "4019", "qualifier": "BK"}
+    late, early = (
+        claim_of(example("icd9", line("99213"), day=day, received=day, birth="1970-01-01"))
+        for day in ("2015-10-01", "2015-09-30")
+    )
+    for claim in (late, early):
+        claim.diagnoses[0].CopyFrom(claim_pb2.Diagnosis(**old))
+
+    assert faults(late) == {("diagnoses", "V19")}
+    assert faults(early) == set()
+
+
 def test_too_many_lines_are_a_fault() -> None:
     claim = claim_of(example("long", *[line("99213")] * 51))
 

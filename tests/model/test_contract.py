@@ -77,7 +77,7 @@ async def test_messages_equal_those_of_tensorflow_serving(train_python):
         name: message.SerializeToString(deterministic=True) for name, message in BY_HAND.items()
     } | await served()
 
-    finished = subprocess.run(  # noqa: S603, ASYNC221 - our own script, and nothing else runs here
+    finished = subprocess.run(  # noqa: ASYNC221 - our own script, and nothing else runs here
         [train_python, SCRIPT],
         input=json.dumps({name: content.hex() for name, content in ours.items()}),
         capture_output=True,

@@ -345,6 +345,7 @@ async def test_unknown_method_is_unimplemented(channel, method):
         await channel.unary_unary(method)(b"")
 
     assert raised.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert CallError.of(raised.value).reason == "ERROR_REASON_UNKNOWN_METHOD"
 
 
 async def test_handler_of_the_service_does_not_leak(channel):

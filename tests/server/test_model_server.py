@@ -255,7 +255,7 @@ def test_process_says_when_it_is_ready_and_stops_on_sigterm():
     program = "from server.commands import model_server; model_server(listen='127.0.0.1:0')"
     command = [sys.executable, "-c", program]
 
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         ready = process.stdout.readline().split()
         process.terminate()
         code = process.wait(timeout=20)

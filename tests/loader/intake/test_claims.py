@@ -21,7 +21,6 @@ def accounts(claims):
         (b"SV1*HC:71046*60.00*UN*1*", b"SV1*HC:71046*60.00*UN*1.0001*", 31, "number"),
         (b"SV1*HC:71046*60.00*UN*1***1~\n", b"", 30, "missing_segment"),
         (b"NM1*IL*1*TESTER*ALMA****MI*MEM0001~\n", b"", 20, "missing_loop"),
-        (b"HI*ABK:E119*ABF:I10~", b"HI*BK:4019*ABF:I10~", 21, "icd9"),
         (b"HL*2*1*22*0~", b"HL*2*1*2Z*0~", 21, "hierarchy"),
         (b"LX*2~\nSV1*HC:71046", b"CL1*1~\nLX*2~\nSV1*HC:71046", 30, "unexpected_segment"),
     ],
@@ -52,6 +51,7 @@ def test_a_claim_with_an_error_is_refused_and_its_neighbours_load(
         (b"PRV*PE*PXC*207Q00000X~\nLX*1", b"ZZ9*1~\nLX*1", "unexpected_segment"),
         (b"NM1*82*1*SAMPLER*RUTH****XX*1999999984~\nPRV", b"NM1*XX*1~\nPRV", "entity_code"),
         (b"HI*ABK:E119*ABF:I10~", b"HI*ABK:E119*ABF:I10*QQ:1~", "code_value"),
+        (b"HI*ABK:E119*ABF:I10~", b"HI*BK:4019*ABF:I10~", "icd9"),
         (b"SBR*P*18*GRP100******MB~", b"SBR*Z*18*GRP100******MB~", "code_value"),
     ],
 )

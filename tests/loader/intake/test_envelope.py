@@ -76,7 +76,7 @@ def test_the_same_interchange_twice_gives_other_ids(read, samples):
 
     claims, problems = read(content + content)
 
-    assert len({c.claim_id for c in claims}) == len(claims) == 8
+    assert len({c.claim_id for c in claims}) == len(claims) == 10
     assert any(p.code == "control_number" for p in problems)
 
 
@@ -89,6 +89,13 @@ def test_a_file_without_isa_is_refused_at_segment_1(read, professional):
 
 def test_reading_goes_on_at_the_next_isa(read, professional):
     claims, problems = read(b"something else\n" * 20_000 + professional)
+
+    assert len(claims) == 3
+    assert [(p.segment, p.level, p.code) for p in problems] == [(1, "warning", "envelope")]
+
+
+def test_claims_before_the_first_isa_are_an_error(read, professional):
+    claims, problems = read(lost(professional, 1) + professional)
 
     assert len(claims) == 3
     assert codes(problems, "error") == [(1, "envelope")]

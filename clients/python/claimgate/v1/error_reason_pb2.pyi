@@ -68,9 +68,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A fault of the service itself; the id finds it in the log. INTERNAL.
         { "reason": "ERROR_REASON_INTERNAL", "domain": "claimgate", "metadata": { "error_id": "5f0c…" } }
     """
-    ERROR_REASON_CONTENT_TYPE: _ErrorReason.ValueType  # 11
-    """The content type of the call is not gRPC. INVALID_ARGUMENT.
-        { "reason": "ERROR_REASON_CONTENT_TYPE", "domain": "claimgate", "metadata": { "expected": "application/grpc" } }
+    ERROR_REASON_UNKNOWN_METHOD: _ErrorReason.ValueType  # 11
+    """The service has no such method; `grpcurl list` shows which there are. UNIMPLEMENTED.
+        { "reason": "ERROR_REASON_UNKNOWN_METHOD", "domain": "claimgate", "metadata": {} }
     """
     ERROR_REASON_DEADLINE: _ErrorReason.ValueType  # 12
     """The caller's deadline passed before the answer was ready. DEADLINE_EXCEEDED.
@@ -126,9 +126,9 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 10
 """A fault of the service itself; the id finds it in the log. INTERNAL.
     { "reason": "ERROR_REASON_INTERNAL", "domain": "claimgate", "metadata": { "error_id": "5f0c…" } }
 """
-ERROR_REASON_CONTENT_TYPE: ErrorReason.ValueType  # 11
-"""The content type of the call is not gRPC. INVALID_ARGUMENT.
-    { "reason": "ERROR_REASON_CONTENT_TYPE", "domain": "claimgate", "metadata": { "expected": "application/grpc" } }
+ERROR_REASON_UNKNOWN_METHOD: ErrorReason.ValueType  # 11
+"""The service has no such method; `grpcurl list` shows which there are. UNIMPLEMENTED.
+    { "reason": "ERROR_REASON_UNKNOWN_METHOD", "domain": "claimgate", "metadata": {} }
 """
 ERROR_REASON_DEADLINE: ErrorReason.ValueType  # 12
 """The caller's deadline passed before the answer was ready. DEADLINE_EXCEEDED.
