@@ -374,7 +374,7 @@ def _units(milli: int) -> str:
 _FORMATS: Final[dict[Kind, Callable[[int], str]]] = {
     Kind.COUNT: str,
     Kind.UNITS: _units,
-    Kind.CENTS: lambda cents: _decimal(cents, 2),
+    Kind.CENTS: str,
     Kind.RATIO_E2: lambda ratio: _decimal(ratio, 2),
     Kind.CODE: text36,
     Kind.POS: lambda pos: f"{pos:02d}" if pos >= 0 else "",

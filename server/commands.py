@@ -62,7 +62,7 @@ def _settings(given: dict[str, Any]) -> Any:
     if "reference" not in given and "CLAIMGATE_REFERENCE" not in environ:
         display.warn("no --reference: serving the sample tables, which are not for real claims")
         given["reference"] = prepared_snapshot()
-    return Settings(**given)
+    return Settings.from_environment(**given)
 
 
 def model_server(*, listen: str = "127.0.0.1:8500", model: Path | None = None) -> int:

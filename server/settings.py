@@ -1,15 +1,19 @@
 """What an operator sets: read once at the start, passed down by argument, never changed."""
 
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from server.address import Address, split_address
 
 EMBEDDED: Final = "embedded"
 DISABLED: Final = "disabled"
+
+
+class SettingsError(ValueError):
+    """Settings that contradict each other, are missing, or cannot be read."""
 
 
 class Settings(BaseSettings):
@@ -101,9 +105,16 @@ class Settings(BaseSettings):
         return self
 
     @classmethod
-    def from_environment(cls) -> Self:
-        """Read the settings from the CLAIMGATE_ variables."""
-        return cls()  # type: ignore[call-arg] # the missing values come from the environment
+    def from_environment(cls, **given: Any) -> Self:
+        """Read the settings from the CLAIMGATE_ variables; what is given goes first.
+
+        Raises:
+            SettingsError: names each setting at fault and what was expected.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(_faults(error)) from None
 
     @property
     def listen_address(self) -> Address:
@@ -114,3 +125,16 @@ class Settings(BaseSettings):
         """Return these settings as environment variables, for a child process."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {f"CLAIMGATE_{name.upper()}": str(value) for name, value in values.items()}
+
+
+def _faults(error: ValidationError) -> str:
+    """Return what is wrong, setting by setting, without the values."""
+    return "; ".join(
+        " ".join(
+            (
+                f"CLAIMGATE_{str(fault['loc'][0]).upper()}:" if fault["loc"] else "settings:",
+                fault["msg"].removeprefix("Value error, "),
+            )
+        )
+        for fault in error.errors(include_url=False, include_input=False)
+    )

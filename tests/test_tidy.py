@@ -1,11 +1,13 @@
 """What a reader would notice: generated files are fresh, the wheel is whole, links lead on."""
 
 import re
+import socket
 import subprocess
 import sys
 import tomllib
 import zipfile
 from importlib.metadata import entry_points
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,7 @@ def texts() -> list[tuple[Path, str]]:
 
 
 def test_generated_messages_are_fresh(tmp_path: Path) -> None:
+    sources = Path(str(files("grpc_tools") / "_proto"))
     protos = sorted(str(path) for path in (PROJECT / "proto").rglob("*.proto"))
     plugin = Path(sys.executable).parent / "protoc-gen-mypy"
     if not plugin.is_file():
@@ -50,7 +53,8 @@ def test_generated_messages_are_fresh(tmp_path: Path) -> None:
         for name in ("mypy", "mypy_grpc")
     ]
 
-    assert protoc.main(["protoc", f"-I{PROJECT / 'proto'}", *plugins, *outs, *protos]) == 0
+    include = ["protoc", f"-I{PROJECT / 'proto'}", f"-I{sources}"]
+    assert protoc.main([*include, *plugins, *outs, *protos]) == 0
 
     made = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     assert made
@@ -87,7 +91,9 @@ def test_links_of_the_documentation_lead_somewhere() -> None:
 
 def test_no_path_of_a_machine_and_no_download_address_is_tracked() -> None:
     machine = re.compile(r"(?<![\w.])/(?:work|root|home/\w+)/")
-    download = re.compile(r'"resolved":\s*"http|registry\s*=|files\.pythonhosted|/simple/')
+    download = re.compile(
+        r'"resolved":\s*"http|registry\s*=\s*"?https?|files\.pythonhosted|/simple/'
+    )
     for path, text in texts():
         if path.name != "test_tidy.py":
             assert not machine.search(text), f"{path} names a path of one machine"
@@ -143,3 +149,33 @@ def test_constraints_pin_every_requirement() -> None:
     names = {re.split(r"[\[<>=;~! ]", each)[0].lower().replace("_", "-") for each in wanted}
 
     assert names <= pinned
+
+
+def test_python_of_the_readme_runs() -> None:
+    """The call that the README shows, against a service on the address that it names."""
+    code = re.search(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+    assert code
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    service = subprocess.Popen(
+        [sys.executable, "-m", "claimgate.command", "serve", "--listen", address,
+         "--metrics", "", "--with-parent"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert service.stdin
+    assert service.stdout
+    assert service.stdout.readline() == f"ready {address}\n"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code[1].replace("127.0.0.1:50051", address)],
+        cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    shown = re.search(r"asyncio\.run\(main\(\)\)  # (.*)", code[1])
+    assert shown
+    assert done.stdout.strip() == shown[1]
+    service.stdin.close()
+    assert service.wait(30) == 0
+    service.stdout.close()

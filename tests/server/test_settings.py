@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from server.settings import Settings
+from server.settings import Settings, SettingsError
 
 
 def test_environment_is_read(monkeypatch):
@@ -19,8 +19,17 @@ def test_environment_is_read(monkeypatch):
 def test_missing_snapshot_is_named(monkeypatch):
     monkeypatch.delenv("CLAIMGATE_REFERENCE", raising=False)
 
-    with pytest.raises(ValidationError, match="reference"):
+    with pytest.raises(SettingsError, match="CLAIMGATE_REFERENCE"):
         Settings.from_environment()
+
+
+def test_fault_of_a_setting_names_it_without_its_value(monkeypatch, tmp_path):
+    monkeypatch.setenv("CLAIMGATE_WORKERS", "SECRET")
+
+    with pytest.raises(SettingsError, match="CLAIMGATE_WORKERS") as raised:
+        Settings.from_environment(reference=tmp_path)
+
+    assert "SECRET" not in str(raised.value)
 
 
 def test_settings_travel_to_a_child_unchanged(monkeypatch, tmp_path):

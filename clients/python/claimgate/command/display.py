@@ -13,6 +13,7 @@ from rich.table import Table
 
 _PLAIN_EVERY_S: Final = 5.0
 _PER_SECOND: Final = 8
+_PIPED_COLUMNS: Final = 200
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -84,7 +85,7 @@ def show_table(
         table.add_column(column, justify="right" if index in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if sys.stdout.isatty() else _PIPED_COLUMNS).print(table)
 
 
 def show_facts(title: str, facts: Mapping[str, str]) -> None:

@@ -422,7 +422,7 @@ Global___View: _TypeAlias = View  # noqa: Y015
 
 @_typing.final
 class ClaimBatch(_message.Message):
-    """Claims that travel together. Within one message a claim sees the earlier claims of its member, never later ones."""
+    """Claims that travel together, and are answered together."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
