@@ -411,7 +411,17 @@ def _gaps(scored: Scored) -> dict[int, list[Gap]]:
                 owners[starts].tolist(), bounds, bounds[1:], strict=False
             ):
                 gaps.setdefault(claim, []).append((reason, rule_ids, numbers[first:last]))
-    return gaps
+    return {claim: _with_equal_numbers(entries) for claim, entries in gaps.items()}
+
+
+def _with_equal_numbers(entries: Sequence[Gap]) -> list[Gap]:
+    """Join the rules that could not judge the same lines of a claim, whatever its company."""
+    joined: dict[tuple[str, tuple[int, ...]], set[str]] = {}
+    for reason, rule_ids, numbers in entries:
+        joined.setdefault((reason, tuple(numbers)), set()).update(rule_ids)
+    return [
+        (reason, sorted(joined[reason, lines]), list(lines)) for reason, lines in sorted(joined)
+    ]
 
 
 def _with_equal_lines(

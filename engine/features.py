@@ -56,6 +56,10 @@ class Features:
     age_imputed: Bools
     """The date of birth was missing or after the service; shape (claims,)."""
 
+    def __post_init__(self) -> None:
+        """Lock the columns: the model and the answer read the same."""
+        self.values.flags.writeable = self.age_imputed.flags.writeable = False
+
 
 def features(batch: Batch, reference: Reference, facts: Facts) -> Features:
     """Return the seven features of each scorable claim."""

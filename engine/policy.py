@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -96,8 +96,22 @@ class Policy:
 
         Two policies that decide alike have the same version, and no others.
         """
-        content = json.dumps(asdict(self), sort_keys=True, default=str)
+        content = json.dumps(self._content(), sort_keys=True, default=str)
         return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+    def _content(self) -> dict[str, Any]:
+        """Everything that decides, in one spelling: 1 is 1.0, an override of nothing is none."""
+        content = asdict(self)
+        for each in fields(self):
+            if isinstance(each.default, float):
+                content[each.name] = float(content[each.name])
+        plain = asdict(RuleOverride())
+        content["overrides"] = {
+            rule_id: override
+            for rule_id, override in content["overrides"].items()
+            if override != plain
+        }
+        return content
 
     @property
     def model_share(self) -> float:
@@ -117,6 +131,13 @@ class Policy:
                     f"overrides[{rule_id}].params names {sorted(unknown)}; "
                     f"the rule has {sorted(by_id[rule_id].params)}"
                 )
+            for name, value in override.params.items():
+                expected = type(by_id[rule_id].params[name])
+                if type(value) is not expected:
+                    raise PolicyError(
+                        f"overrides[{rule_id}].params[{name}] is a {type(value).__name__}; "
+                        f"expected {expected.__name__}"
+                    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,11 +82,6 @@ def decide(
     rule_score = _rule_score(findings, strength, suppressed, len(batch.claims))
     fraud_score = _fraud_score(rule_score, model, policy)
     line_denied, line_pended, claim_denied = _dispositions(findings, action, certainty, batch)
-    disposition = np.where(
-        line_denied | claim_denied[batch.lines.claim],
-        Disposition.DENY,
-        np.where(line_pended, Disposition.REVIEW, Disposition.PAY),
-    ).astype(np.int8)
     decision = _decision(
         findings,
         action,
@@ -99,6 +94,12 @@ def decide(
         line_denied,
         claim_denied,
     )
+    # A denied claim pays none of its lines, whatever denied it.
+    disposition = np.where(
+        line_denied | (decision == Decision.DENY)[batch.lines.claim],
+        Disposition.DENY,
+        np.where(line_pended, Disposition.REVIEW, Disposition.PAY),
+    ).astype(np.int8)
     at_stake, by_charge, hit_exposure = _exposure(findings, batch, allowed)
     return Verdict(
         hits=HitVerdict(weight, action, certainty, suppressed, hit_exposure),

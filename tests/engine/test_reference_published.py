@@ -243,7 +243,7 @@ Reference.open(Path(sys.argv[1]))
 print(time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
-    answer = subprocess.run(  # noqa: S603 (our own interpreter and program)
+    answer = subprocess.run(
         [sys.executable, "-c", program, str(snapshot)], check=True, capture_output=True, text=True
     )
 
