@@ -1,15 +1,23 @@
 """Subcommands of `claimgate` that read, load, build and measure; see `claimgate.command`."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from claimgate.command import display
 
+if TYPE_CHECKING:
+    from loader.migrate import Database
+
 INPUT_REFUSED: Final = 3
 """Exit status: some input could not be read; everything else was done."""
+NOT_FOUND: Final = 1
+"""Exit status: there is no such thing."""
+_CODE_LENGTH: Final = 5
 _DEFAULT_ADDRESS: Final = "127.0.0.1:50051"
 
 
@@ -137,19 +145,27 @@ def migrate(database: str, *, url: str, down_to: str | None = None) -> int:
         url: URL of the database, as the role that owns the tables.
         down_to: Revision to go back to; `base` removes everything.
     """
-    from loader.migrate import Database, current, downgrade, upgrade  # noqa: PLC0415
-
     names: dict[str, Database] = {"staging": "staging", "production": "production"}
     if database not in names:
         raise ValueError(f"there is no database {database!r}; expected staging or production")
-    step = (
-        upgrade(url, names[database])
-        if down_to is None
-        else downgrade(url, names[database], down_to)
-    )
-    asyncio.run(step)
-    display.show(f"{database} is at revision {asyncio.run(current(url)) or 'base'}")
+    try:
+        revision = asyncio.run(_migrate(names[database], url, down_to))
+    except OSError as error:
+        raise OSError(
+            f"the database cannot be reached ({error}); check --url and that it is running"
+        ) from error
+    display.show(f"{database} is at revision {revision}")
     return 0
+
+
+async def _migrate(database: Database, url: str, down_to: str | None) -> str:
+    from loader.migrate import BASE, current, downgrade, upgrade  # noqa: PLC0415
+
+    if down_to is None:
+        await upgrade(url, database)
+    else:
+        await downgrade(url, database, down_to)
+    return await current(url) or BASE
 
 
 def reference_build(*, source: Path, out: Path) -> int:
@@ -218,13 +234,26 @@ def reference_show(
     """
     from dataclasses import asdict  # noqa: PLC0415
 
+    from engine.codes import code36  # noqa: PLC0415
     from engine.reference import Reference, describe  # noqa: PLC0415
     from loader.places import prepared_snapshot  # noqa: PLC0415
 
+    if len(code) != _CODE_LENGTH or code36(code) <= 0:
+        raise ValueError(f"{code!r} is no CPT or HCPCS code; expected five letters and digits")
     reference = Reference.open(snapshot or prepared_snapshot())
-    facts = asdict(describe(reference, code.upper(), date.fromisoformat(date_), modifier))
-    display.show(json.dumps(facts, indent=1, default=str))
+    facts = describe(reference, code.upper(), _day(date_), modifier)
+    if not (facts.fee or facts.unit_limits or facts.hcpcs_level_2 or facts.in_pair_edits):
+        display.warn(f"no table of the snapshot has {code.upper()} on {date_}")
+        return NOT_FOUND
+    display.show(json.dumps(asdict(facts), indent=1, default=str))
     return 0
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no day; expected an ISO date such as 2025-10-31") from None
 
 
 def demo(*, claims: int = 10_000, reference: Path | None = None, seed: int = 1) -> int:
@@ -237,4 +266,6 @@ def demo(*, claims: int = 10_000, reference: Path | None = None, seed: int = 1) 
     """
     from loader.demo import run_demo  # noqa: PLC0415
 
+    if claims < 0:
+        raise ValueError(f"--claims is {claims}; expected 0 or more")
     return asyncio.run(run_demo(claims, reference, seed))

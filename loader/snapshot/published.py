@@ -31,7 +31,8 @@ class ReferenceFileError(Exception):
     def __init__(self, file: str, row: int, reason: str, expected: str) -> None:
         self.file, self.row, self.reason, self.expected = file, row, reason, expected
         at = f"{file}, row {row}" if row else file
-        super().__init__(f"{at}: {reason}; expected {expected}; {AS_PUBLISHED}")
+        advice = f"; {AS_PUBLISHED}" if row else ""
+        super().__init__(f"{at}: {reason}; expected {expected}{advice}")
 
 
 @dataclass(frozen=True, slots=True)
