@@ -1,27 +1,18 @@
 """Which values the production tables would refuse: asked only after they refused a batch.
 
 The service refuses such claims before (structural validation), so this is the second line: it names
-the column, where the database names an error, and spares cutting the batch in halves until each bad
+the field, where the database names an error, and spares cutting the batch in halves until each bad
 row stands alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from loader.rows import CLAIM_COLUMNS, HIT_COLUMNS, LINE_COLUMNS, LoadClaim, Reason, Row
+from claimgate.v1 import claim_pb2, score_pb2
+from google.protobuf.message import Message
 
-
-def _places(columns: str) -> dict[str, int]:
-    """Return where each column stands in a row."""
-    return {column.split()[0]: place for place, column in enumerate(columns.split(","))}
-
-
-_CLAIM: Final = _places(CLAIM_COLUMNS)
-_LINE: Final = _places(LINE_COLUMNS)
-_HIT: Final = _places(HIT_COLUMNS)
-
-_REQUIRED_OF_CLAIM: Final = ("service_from_date", "service_to_date", "received_date")
-_REQUIRED_OF_LINE: Final = ("service_date", "service_to_date")
+from loader.rows import LoadClaim, Reason, score_e4
+from loader.source import days
 
 _SMALLINT_MAX: Final = 2**15 - 1
 _MONEY_MAX: Final = 10**15 - 1
@@ -29,72 +20,112 @@ _UNITS_MAX: Final = 10**12 - 1
 _RVU_MAX: Final = 10**10 - 1
 _SCORE_MAX: Final = 10**5 - 1
 
-# Column and its least and largest value.
-_RANGES_OF_CLAIM: Final = (
-    ("total_charge_cents", 0, _MONEY_MAX),
-    ("patient_paid_cents", -_MONEY_MAX, _MONEY_MAX),
-    ("allowed_cents", -_MONEY_MAX, _MONEY_MAX),
-    ("exposure_cents", -_MONEY_MAX, _MONEY_MAX),
-    ("fraud_score_e4", -_SCORE_MAX, _SCORE_MAX),
-    ("rule_score_e4", -_SCORE_MAX, _SCORE_MAX),
-    ("ml_prediction_score_e4", -_SCORE_MAX, _SCORE_MAX),
-    ("line_count", 0, _SMALLINT_MAX),
-    ("unpriced_lines", 0, _SMALLINT_MAX),
-)
+# Field and its least and largest value.
+_RANGES_OF_CLAIM: Final = (("total_charge_cents", 0, _MONEY_MAX),)
 _RANGES_OF_LINE: Final = (
     ("line_number", -_SMALLINT_MAX, _SMALLINT_MAX),
     ("units_milli", 1, _UNITS_MAX),
     ("charge_cents", 0, _MONEY_MAX),
-    ("allowed_cents", -_MONEY_MAX, _MONEY_MAX),
-    ("payable_cents", -_MONEY_MAX, _MONEY_MAX),
-    ("rvu_total_e4", -_RVU_MAX, _RVU_MAX),
 )
-_RANGES_OF_HIT: Final = (
-    ("hit_no", 1, _SMALLINT_MAX),
-    ("weight_e4", -_SCORE_MAX, _SCORE_MAX),
-    ("exposure_cents", -_MONEY_MAX, _MONEY_MAX),
+_RANGES_OF_RESULT: Final = (("unpriced_lines", 0, _SMALLINT_MAX),)
+_RANGES_OF_PRICE: Final = (("rvu_total_e4", -_RVU_MAX, _RVU_MAX),)
+
+# The texts that are stored; what else a claim holds is in its sealed payload only.
+_TEXTS_OF_CLAIM: Final = (
+    *("facility_id", "frequency_code", "financial_class", "insurance_type", "insurance_plan_id"),
+    *("payer_id", "place_of_service", "type_of_bill", "drg_code"),
 )
+_PROVIDERS_OF_CLAIM: Final = ("billing_provider", "rendering_provider", "attending_provider")
+_TEXTS_OF_PROVIDER: Final = ("npi", "last_or_org_name")
+_TEXTS_OF_LINE: Final = ("procedure_code", "revenue_code", "place_of_service", "unit_basis")
 
 
 def faults(item: LoadClaim) -> list[Reason]:
     """Return every value of a claim that the tables would refuse, without the value itself."""
-    found = list(_faults_of_row("claim", item.claim, _CLAIM, _REQUIRED_OF_CLAIM, _RANGES_OF_CLAIM))
-    first, last = (item.claim[_CLAIM[name]] for name in ("service_from_date", "service_to_date"))
-    if first is not None and last is not None and last < first:  # type: ignore[operator]
-        found.append(
-            _reason("claim.service_to_date", "ORDER", "expected on or after service_from_date")
-        )
-    numbers = [line[_LINE["line_number"]] for line in item.lines]
+    return [*_faults_of_claim(item.claim), *_faults_of_result(item.result)]
+
+
+def _faults_of_claim(claim: claim_pb2.Claim) -> Iterator[Reason]:
+    yield from _dates("claim", claim)
+    yield from _ranges("claim", claim, _RANGES_OF_CLAIM)
+    yield from _texts("claim", claim, _TEXTS_OF_CLAIM)
+    for role in _PROVIDERS_OF_CLAIM:
+        yield from _texts(f"claim.{role}", getattr(claim, role), _TEXTS_OF_PROVIDER)
+    for place, diagnosis in enumerate(claim.diagnoses):
+        yield from _texts(f"claim.diagnoses[{place}]", diagnosis, ("code",))
+    numbers = [line.line_number for line in claim.lines]
     if len(set(numbers)) < len(numbers):
-        found.append(
-            _reason("lines.line_number", "REPEATED", "expected each number once in a claim")
-        )
-    for place, line in enumerate(item.lines):
-        found += _faults_of_row(f"lines[{place}]", line, _LINE, _REQUIRED_OF_LINE, _RANGES_OF_LINE)
-    for place, hit in enumerate(item.hits):
-        found += _faults_of_row(f"hits[{place}]", hit, _HIT, (), _RANGES_OF_HIT)
-    return found
+        yield _reason("lines.line_number", "REPEATED", "expected each number once in a claim")
+    for place, line in enumerate(claim.lines):
+        where = f"lines[{place}]"
+        yield from _ranges(where, line, _RANGES_OF_LINE)
+        yield from _texts(where, line, _TEXTS_OF_LINE)
+        yield from _texts(f"{where}.rendering_provider", line.rendering_provider, ("npi",))
+        yield from _without_nul(f"{where}.modifiers", line.modifiers)
+        yield from _smallints(f"{where}.diagnosis_pointers", line.diagnosis_pointers)
+        yield from _line_dates(where, line)
 
 
-def _faults_of_row(
-    where: str,
-    row: Row,
-    places: dict[str, int],
-    required: tuple[str, ...],
-    ranges: tuple[tuple[str, int, int], ...],
+def _faults_of_result(result: score_pb2.ClaimResult) -> Iterator[Reason]:
+    yield from _ranges("result", result, _RANGES_OF_RESULT)
+    for name in ("fraud_score", "rule_score", "approval_probability"):
+        if abs(score_e4(getattr(result, name))) > _SCORE_MAX:
+            yield _range(f"result.{name}", -9, 9)
+    for place, price in enumerate(result.lines):
+        yield from _ranges(f"result.lines[{place}]", price, _RANGES_OF_PRICE)
+    for place, hit in enumerate(result.hits):
+        yield from _smallints(f"hits[{place}].line_numbers", hit.line_numbers)
+        if abs(score_e4(hit.weight)) > _SCORE_MAX:
+            yield _range(f"hits[{place}].weight", -9, 9)
+
+
+def _dates(where: str, claim: claim_pb2.Claim) -> Iterator[Reason]:
+    """Yield the claim's days that are missing or in the wrong order."""
+    for name in ("service_from_date", "service_to_date", "received_date"):
+        if days[getattr(claim, name)] is None:
+            yield _missing(f"{where}.{name}")
+    first, last = days[claim.service_from_date], days[claim.service_to_date]
+    if first is not None and last is not None and last < first:
+        yield _reason(f"{where}.service_to_date", "ORDER", "expected on or after service_from_date")
+
+
+def _line_dates(where: str, line: claim_pb2.ServiceLine) -> Iterator[Reason]:
+    """Yield the line's own days that are none; where it has none the claim's stand for them."""
+    for name in ("service_from_date", "service_to_date"):
+        text = getattr(line, name)
+        if text and days[text] is None:
+            yield _missing(f"{where}.{name}")
+
+
+def _ranges(
+    where: str, message: Message, ranges: tuple[tuple[str, int, int], ...]
 ) -> Iterator[Reason]:
-    """Yield what is missing, out of range or not storable in one row."""
-    for name in required:
-        if row[places[name]] is None:
-            yield _reason(f"{where}.{name}", "MISSING", "expected an ISO date such as 2025-10-31")
     for name, least, largest in ranges:
-        value = row[places[name]]
-        if isinstance(value, int) and not least <= value <= largest:
-            yield _reason(f"{where}.{name}", "RANGE", f"expected {least} to {largest}")
-    for name, place in places.items():
-        value = row[place]
-        if isinstance(value, str) and "\0" in value:
-            yield _reason(f"{where}.{name}", "NUL", "expected text without NUL characters")
+        if not least <= getattr(message, name) <= largest:
+            yield _range(f"{where}.{name}", least, largest)
+
+
+def _smallints(where: str, numbers: Iterable[int]) -> Iterator[Reason]:
+    if any(abs(number) > _SMALLINT_MAX for number in numbers):
+        yield _range(where, -_SMALLINT_MAX, _SMALLINT_MAX)
+
+
+def _texts(where: str, message: Message, names: tuple[str, ...]) -> Iterator[Reason]:
+    for name in names:
+        yield from _without_nul(f"{where}.{name}", (getattr(message, name),))
+
+
+def _without_nul(where: str, texts: Iterable[str]) -> Iterator[Reason]:
+    if any("\0" in text for text in texts):
+        yield _reason(where, "NUL", "expected text without NUL characters")
+
+
+def _missing(field: str) -> Reason:
+    return _reason(field, "MISSING", "expected an ISO date such as 2025-10-31")
+
+
+def _range(field: str, least: int, largest: int) -> Reason:
+    return _reason(field, "RANGE", f"expected {least} to {largest}")
 
 
 def _reason(field: str, code: str, message: str) -> Reason:

@@ -85,13 +85,14 @@ async def _make_tables(connection: asyncpg.Connection) -> None:
         await connection.execute(f"CREATE TABLE {_SCHEMA}.{table} (LIKE {table}, {key})")
 
 
-async def _rows(connection: asyncpg.Connection, table: str, tenant: str) -> list[asyncpg.Record]:
+async def _rows(connection: asyncpg.Connection, table: str, tenant: str) -> list[Sequence[object]]:
     """Return a tenant's rows."""
     async with connection.transaction():
         await connection.execute("SELECT set_config('claimgate.tenant', $1, true)", tenant)
-        return await connection.fetch(f"SELECT * FROM {table}")  # noqa: S608 - our own names
+        query = f"SELECT * FROM {table}"  # noqa: S608 - our own names
+        return [tuple(row) for row in await connection.fetch(query)]
 
 
-def _part(records: list[asyncpg.Record], part: int, parts: int) -> list[asyncpg.Record]:
+def _part(records: list[Sequence[object]], part: int, parts: int) -> list[Sequence[object]]:
     """Return one of about equal parts, so that all parts together are all records."""
     return records[len(records) * part // parts : len(records) * (part + 1) // parts]

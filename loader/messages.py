@@ -1,7 +1,12 @@
-"""Leased claims as messages for the service: a member's claims travel in one."""
+"""Leased claims as messages for the service: a member's claims travel in one.
+
+A payload is a serialized claim already: a message is made of payloads as they are, each behind its
+length, and is not serialized again.
+"""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from claimgate.v1 import claim_pb2, score_pb2
 from google.protobuf.message import DecodeError
@@ -10,37 +15,62 @@ from loader.rows import FailedClaim
 from loader.source import Leased, open_payload
 from loader.vault import Vault, VaultError
 
+_CLAIMS_MAX: Final = 2_048  # the most that the service takes in one message
+_CLAIMS_FIELD: Final = b"\x0a"  # ClaimBatch.claims: field 1, with a length
+_BATCH_FIELD: Final = b"\x1a"  # ScoreClaimsRequest.batch: field 3, with a length
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """Claims that go to the service together, in one order on both sides."""
 
-    leased: list[Leased]
-    batch: score_pb2.ClaimBatch
+class Opened(NamedTuple):
+    """A leased claim that could be read."""
 
-    def halves(self) -> "tuple[Message, Message]":
-        """Cut the message in two, to find the claim that a call fails on."""
-        half = len(self.leased) // 2
-        return (
-            Message(self.leased[:half], score_pb2.ClaimBatch(claims=self.batch.claims[:half])),
-            Message(self.leased[half:], score_pb2.ClaimBatch(claims=self.batch.claims[half:])),
-        )
+    leased: Leased
+    claim: claim_pb2.Claim
+    payload: bytes
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A message in the making."""
+class Message:
+    """Claims that go to the service together, in one order on both sides."""
 
-    leased: list[Leased]
-    claims: list[claim_pb2.Claim]
-    bytes: int = 0
+    claims: list[Opened] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, claim: Opened) -> None:
+        """Add a claim at the end."""
+        self.claims.append(claim)
+        self.size += len(claim.payload)
+
+    def request(self) -> bytes:
+        """Return the message as a serialized ScoreClaimsRequest, without a sequence."""
+        parts: list[bytes] = []
+        for claim in self.claims:
+            parts += (_CLAIMS_FIELD, _varint(len(claim.payload)), claim.payload)
+        batch = b"".join(parts)
+        return b"".join((_BATCH_FIELD, _varint(len(batch)), batch))
+
+    def batch(self) -> score_pb2.ClaimBatch:
+        """Return the message for a call of its own."""
+        return score_pb2.ClaimBatch(claims=[opened.claim for opened in self.claims])
+
+    def halves(self) -> "tuple[Message, Message]":
+        """Cut the message in two, to find the claim that a call fails on."""
+        half = len(self.claims) // 2
+        return message_of(self.claims[:half]), message_of(self.claims[half:])
 
 
-def read(leased: Leased, vault: Vault, tenant: str) -> tuple[claim_pb2.Claim, int] | FailedClaim:
-    """Return the claim and its size, or why it cannot be read."""
+def message_of(claims: Iterable[Opened]) -> Message:
+    """Return a message of these claims."""
+    message = Message()
+    for claim in claims:
+        message.add(claim)
+    return message
+
+
+def read(leased: Leased, vault: Vault, tenant: str) -> Opened | FailedClaim:
+    """Return the claim, or why it cannot be read."""
     try:
         payload = open_payload(leased, vault, tenant)
-        return claim_pb2.Claim.FromString(payload), len(payload)
+        return Opened(leased, claim_pb2.Claim.FromString(payload), payload)
     except VaultError as error:
         reason = {"field": "payload", "code": "PAYLOAD_SEALED", "message": str(error)}
     except DecodeError:
@@ -52,40 +82,38 @@ def read(leased: Leased, vault: Vault, tenant: str) -> tuple[claim_pb2.Claim, in
     return FailedClaim(leased, "unreadable", "decode", [reason])
 
 
-def form(
-    claims: Iterable[tuple[Leased, claim_pb2.Claim, int]], *, claims_max: int, bytes_max: int
-) -> Iterator[Message]:
+def form(claims: Iterable[Opened], *, claims_max: int, bytes_max: int) -> Iterator[Message]:
     """Group claims by member, in order of first appearance, and fill messages with whole members.
 
     A member with more than a message holds has a message of its own, cut only where `bytes_max`
     demands it.
     """
-    members: dict[bytes, list[tuple[Leased, claim_pb2.Claim, int]]] = {}
-    for item in claims:
-        members.setdefault(item[0].member_key, []).append(item)
-    draft = _Draft([], [])
+    members: dict[bytes, list[Opened]] = {}
+    for claim in claims:
+        members.setdefault(claim.leased.member_key, []).append(claim)
+    message = Message()
     for group in members.values():
-        size = sum(item[2] for item in group)
-        if draft.leased and (
-            len(draft.leased) + len(group) > claims_max or draft.bytes + size > bytes_max
+        group_size = sum(len(claim.payload) for claim in group)
+        if message.claims and (
+            len(message.claims) + len(group) > claims_max or message.size + group_size > bytes_max
         ):
-            yield _message(draft)
-            draft = _Draft([], [])
-        for leased, claim, claim_bytes in group:
-            full = draft.bytes + claim_bytes > bytes_max or len(draft.leased) >= _CLAIMS_MAX
-            if draft.leased and full:
-                yield _message(draft)
-                draft = _Draft([], [])
-            draft.leased.append(leased)
-            draft.claims.append(claim)
-            draft.bytes += claim_bytes
-    if draft.leased:
-        yield _message(draft)
+            yield message
+            message = Message()
+        for claim in group:
+            full = message.size + len(claim.payload) > bytes_max
+            if message.claims and (full or len(message.claims) >= _CLAIMS_MAX):
+                yield message
+                message = Message()
+            message.add(claim)
+    if message.claims:
+        yield message
 
 
-_CLAIMS_MAX = 2_048  # the most that the service takes in one message
-
-
-def _message(draft: _Draft) -> Message:
-    """Close a draft."""
-    return Message(draft.leased, score_pb2.ClaimBatch(claims=draft.claims))
+def _varint(number: int) -> bytes:
+    """Return a length as protobuf writes it."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)

@@ -35,6 +35,9 @@ class LoaderSettings(BaseSettings):
     batch_claims: int = Field(default=5_000, ge=1, le=100_000)
     """Claims in one production transaction, about; a message is never split."""
 
+    load_connections: int = Field(default=2, ge=1, le=16)
+    """Batches that are loaded at a time, each over a connection of its own."""
+
     batches_waiting_max: int = Field(default=2, ge=1)
     """Scored batches that wait for the database before scoring pauses."""
 

@@ -1,7 +1,9 @@
 """The production database: a batch of scored claims is loaded once, whole and durably, or not."""
 
+import asyncio
 import json
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -16,14 +18,22 @@ from loader.fitness import faults
 from loader.link import Link
 from loader.rows import (
     CLAIM_COLUMNS,
+    HEADER,
     HIT_COLUMNS,
     LINE_COLUMNS,
+    RESULT_COLUMNS,
+    TRAILER,
     FailedClaim,
     LoadClaim,
+    Owner,
     Row,
+    claim_rows,
     failed_row,
+    hit_rows,
+    line_rows,
+    result_rows,
 )
-from loader.source import Status, rows_of, tenant_transaction
+from loader.source import Status, days, rows_of, tenant_transaction
 
 Connection = asyncpg.Connection
 Key = tuple[str, int]
@@ -32,7 +42,7 @@ DATA_REFUSED: Final = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.ProgramLimitExceededError,
-    OverflowError,  # asyncpg's, for an integer that its column cannot hold
+    struct.error,  # an integer that its column cannot hold
 )
 """What one bad row can raise; the batch is then cut until that row stands alone."""
 
@@ -88,7 +98,12 @@ class Batch:
 
     def batch_id(self) -> UUID:
         """Return the id that follows from the content: the same claims are the same batch."""
-        return UUID(bytes=self.sha256()[:16])
+        return _id_of(self.sha256())
+
+
+def _id_of(digest: bytes) -> UUID:
+    """Return the batch id that a hash gives."""
+    return UUID(bytes=digest[:16])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +142,7 @@ class Sink:
 
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
         """Load a batch; claims that the database refuses are set aside as failed, with reasons."""
-        await self._make_months(item.claim[_SERVICE_FROM] for item in batch.claims)
+        await self._make_months({item.claim.service_from_date for item in batch.claims})
         try:
             return await self._link.run(
                 lambda connection: _load(connection, self._tenant, batch, batch_id)
@@ -147,11 +162,10 @@ class Sink:
             rows=sum(part.rows for part in done),
         )
 
-    async def _make_months(self, days: Iterable[object]) -> None:
+    async def _make_months(self, texts: Iterable[str]) -> None:
         """Make the partitions of new months; what is out of reach goes to the default one."""
-        months = {
-            (value.year, value.month) for value in days if isinstance(value, date)
-        } - self._months
+        found = [day for text in texts if (day := days[text])]
+        months = {(day.year, day.month) for day in found} - self._months
         for year, month in sorted(months):
             first = date(year, month, 1)
             if abs(first.year - datetime.now(UTC).year) <= _PARTITION_YEARS:
@@ -164,9 +178,6 @@ async def _make_month(first: date, connection: Connection) -> None:
     await connection.execute(_MAKE_PARTITIONS, first)
 
 
-_SERVICE_FROM: Final = [column.split()[0] for column in CLAIM_COLUMNS.split(",")].index(
-    "service_from_date"
-)
 _PARTITION_YEARS: Final = 10
 _MAKE_PARTITIONS: Final = "SELECT make_partitions($1, $1)"
 
@@ -222,20 +233,28 @@ def _column(error: Exception) -> str:
 
 async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None) -> Loaded:
     """Load a batch in one transaction; one that is in the ledger answers with its receipt."""
-    batch_id = batch_id or batch.batch_id()
+    digest = batch.sha256()
+    batch_id = batch_id or _id_of(digest)
     await _prepare(connection)
     async with tenant_transaction(connection, tenant):
         await connection.execute(_DURABLE)
         await connection.execute(_LOCK_BATCH, f"{tenant}|{batch_id}")
         if not await connection.fetchval(
-            _ENTER, tenant, batch_id, batch.sha256(), len(batch), batch.started_at
+            _ENTER, tenant, batch_id, digest, len(batch), batch.started_at
         ):
             return await _replay(connection, tenant, batch, batch_id)
         claims, twice = _each_key_once(batch.claims)
-        await _copy(connection, claims)
+        owner = Owner.of(tenant, batch_id)
+        await _copy(connection, "load_claims", claims, owner)
         stored = await _take_keys(connection, tenant, batch_id, claims)
         fresh = [item for item in claims if _key(item) not in stored] if stored else claims
-        await _merge(connection, tenant, batch_id, fresh)
+        if stored:
+            await connection.execute(_EMPTY)
+            await _copy(connection, "load_claims", fresh, owner)
+        await _copy(connection, "load_lines", fresh, owner)
+        await _copy(connection, "load_results", fresh, owner)
+        await _copy(connection, "load_hits", fresh, owner)
+        await _merge(connection, fresh)
         if batch.provenances:
             await connection.executemany(
                 _PROVENANCE, [(tenant, *row) for row in batch.provenances.values()]
@@ -352,48 +371,89 @@ _LEDGER: Final = (
     "SELECT sha256, commit_seq, receipt FROM batches WHERE tenant_id = $1 AND batch_id = $2"
 )
 
-# COPY does not go into tables with row-level security: it goes here, and merges take the rows over.
-_TEMPORARY: Final = {
-    "load_claims": CLAIM_COLUMNS,
-    "load_lines": LINE_COLUMNS,
-    "load_hits": HIT_COLUMNS,
-}
+# COPY does not go into tables with row-level security: it goes into tables of the same columns, and
+# merges take the rows over.
+_PREPARE: Final = """
+CREATE TEMPORARY TABLE load_claims (LIKE claims INCLUDING DEFAULTS INCLUDING STORAGE)
+    ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE load_lines (LIKE claim_lines) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE load_results (LIKE claim_results INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE load_hits (LIKE rule_hits) ON COMMIT DELETE ROWS;
+"""
 
 
 async def _prepare(connection: Connection) -> None:
     """Make the temporary tables of this connection, once."""
     if await connection.fetchval("SELECT to_regclass('pg_temp.load_hits')") is None:
-        for table, columns in _TEMPORARY.items():
-            await connection.execute(
-                f"CREATE TEMPORARY TABLE {table} ({columns}) ON COMMIT DELETE ROWS"
-            )
+        await connection.execute(_PREPARE)
 
 
-async def _copy(connection: Connection, claims: Sequence[LoadClaim]) -> None:
-    """Send the rows."""
-    await _copy_into(connection, "load_claims", [item.claim for item in claims])
-    await _copy_into(connection, "load_lines", [row for item in claims for row in item.lines])
-    await _copy_into(connection, "load_hits", [row for item in claims for row in item.hits])
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What goes into a temporary table: its columns, the rows of some claims, and their number."""
+
+    columns: tuple[str, ...]
+    encode: Callable[[Sequence[LoadClaim], Owner], bytes]
+    count: Callable[[Sequence[LoadClaim]], int]
 
 
-async def _copy_into(connection: Connection, table: str, rows: Sequence[Row]) -> None:
-    """Send rows to one temporary table, and count them."""
-    arrived = rows_of(await connection.copy_records_to_table(table, records=rows))
-    if arrived != len(rows):
-        raise CountMismatchError(table, len(rows), arrived)
+def _lines(claims: Sequence[LoadClaim]) -> int:
+    return sum([item.lines for item in claims])
 
 
+def _hits(claims: Sequence[LoadClaim]) -> int:
+    return sum([item.hits for item in claims])
+
+
+_ROWS: Final = {
+    "load_claims": _Rows(CLAIM_COLUMNS, claim_rows, len),
+    "load_lines": _Rows(LINE_COLUMNS, line_rows, _lines),
+    "load_results": _Rows(RESULT_COLUMNS, result_rows, len),
+    "load_hits": _Rows(HIT_COLUMNS, hit_rows, _hits),
+}
+_COPY_CLAIMS: Final = 200
+
+
+async def _copy(
+    connection: Connection, table: str, claims: Sequence[LoadClaim], owner: Owner
+) -> None:
+    """Send the rows of claims to one temporary table, and count them."""
+    rows = _ROWS[table]
+    done = await connection.copy_to_table(
+        table, source=_stream(rows, claims, owner), columns=rows.columns, format="binary"
+    )
+    expected = rows.count(claims)
+    if rows_of(done) != expected:
+        raise CountMismatchError(table, expected, rows_of(done))
+
+
+async def _stream(rows: _Rows, claims: Sequence[LoadClaim], owner: Owner) -> AsyncIterator[bytes]:
+    """Yield the rows of some claims at a time; between them the other tasks have their turn."""
+    yield HEADER
+    for first in range(0, len(claims), _COPY_CLAIMS):
+        yield rows.encode(claims[first : first + _COPY_CLAIMS], owner)
+        await asyncio.sleep(0)
+    yield TRAILER
+
+
+# In one order, so that two loaders with the same claims wait for each other in turn.
 _TAKE_KEYS: Final = """
-INSERT INTO claim_keys (tenant_id, claim_id, claim_version, content_sha256, service_from_date,
+INSERT INTO claim_keys (tenant_id, claim_id, claim_version, service_from_date, content_sha256,
     batch_id)
-SELECT $1, claim_id, claim_version, content_sha256, service_from_date, $2 FROM load_claims
+SELECT tenant_id, claim_id, claim_version, service_from_date, content_sha256, batch_id
+FROM load_claims
+ORDER BY claim_id, claim_version
 ON CONFLICT (tenant_id, claim_id, claim_version) DO NOTHING
 """
+# Found one by one (LATERAL ... OFFSET 0), whatever the planner believes of a tenant's size.
 _STORED: Final = """
 SELECT k.claim_id, k.claim_version, k.content_sha256, k.batch_id, r.decision
 FROM unnest($2::text[], $3::integer[]) AS wanted (claim_id, claim_version)
-JOIN claim_keys AS k ON k.tenant_id = $1 AND k.claim_id = wanted.claim_id AND k.claim_version =
-    wanted.claim_version
+CROSS JOIN LATERAL (
+    SELECT claim_id, claim_version, content_sha256, batch_id, service_from_date FROM claim_keys
+    WHERE tenant_id = $1 AND claim_id = wanted.claim_id AND claim_version = wanted.claim_version
+    OFFSET 0
+) AS k
 LEFT JOIN LATERAL (
     SELECT decision FROM claim_results AS r
     WHERE r.tenant_id = $1 AND r.service_from_date = k.service_from_date AND r.claim_id = k.claim_id
@@ -401,25 +461,17 @@ LEFT JOIN LATERAL (
     ORDER BY result_no DESC LIMIT 1
 ) AS r ON true
 """
-_DROP: Final = (
-    "DELETE FROM load_claims WHERE staging_id = ANY ($1::bigint[])",
-    "DELETE FROM load_lines WHERE staging_id = ANY ($1::bigint[])",
-    "DELETE FROM load_hits WHERE staging_id = ANY ($1::bigint[])",
-)
+_EMPTY: Final = "DELETE FROM load_claims"
 
 
 async def _take_keys(
     connection: Connection, tenant: str, batch_id: UUID, claims: Sequence[LoadClaim]
 ) -> dict[Key, _Stored]:
-    """Take the keys of new claims; drop the rows of others, and return what holds their keys."""
-    if rows_of(await connection.execute(_TAKE_KEYS, tenant, batch_id)) == len(claims):
+    """Take the keys of new claims; return what holds the keys of the others."""
+    if rows_of(await connection.execute(_TAKE_KEYS)) == len(claims):
         return {}
     rows = await _stored(connection, tenant, claims)
-    stored = {row.key: row for row in rows if row.batch_id != batch_id}
-    staging_ids = [item.leased.staging_id for item in claims if _key(item) in stored]
-    for statement in _DROP:
-        await connection.execute(statement, staging_ids)
-    return stored
+    return {row.key: row for row in rows if row.batch_id != batch_id}
 
 
 async def _stored(
@@ -439,74 +491,13 @@ async def _stored(
     ]
 
 
-_MERGE_CLAIMS: Final = """
-INSERT INTO claims (tenant_id, service_from_date, claim_id, claim_version, content_sha256,
-    batch_id, claim_type,
-    facility_id, patient_account_key, member_key, service_to_date, admission_date, discharge_date,
-    received_date,
-    frequency_code, line_of_business, financial_class, insurance_type, insurance_plan_id, payer_id,
-    place_of_service,
-    type_of_bill, drg_code, billing_provider_npi, billing_provider_name, rendering_provider_npi,
-    attending_provider_npi, attending_provider_name, primary_diagnosis_code, diagnosis_codes,
-    total_charges,
-    patient_paid, line_count, priority, payload_encrypted)
-SELECT $1, service_from_date, claim_id, claim_version, content_sha256, $2, claim_type,
-    facility_id, patient_account_key, member_key, service_to_date, admission_date, discharge_date,
-    received_date,
-    frequency_code, line_of_business, financial_class, insurance_type, insurance_plan_id, payer_id,
-    place_of_service,
-    type_of_bill, drg_code, billing_provider_npi, billing_provider_name, rendering_provider_npi,
-    attending_provider_npi, attending_provider_name, primary_diagnosis_code,
-    string_to_array(diagnosis_codes, ' '),
-    total_charge_cents * 0.01, patient_paid_cents * 0.01, line_count, priority, payload_encrypted
-FROM load_claims
-"""
-_MERGE_LINES: Final = """
-INSERT INTO claim_lines (tenant_id, service_from_date, claim_id, claim_version, line_number,
-    service_date,
-    service_to_date, procedure_code, modifier_codes, revenue_code, place_of_service,
-    diagnosis_pointers, units,
-    unit_basis, charge_amount, rendering_provider_npi, rvu_total, price_status,
-    expected_reimbursement, payable,
-    disposition)
-SELECT $1, c.service_from_date, c.claim_id, c.claim_version, l.line_number, l.service_date,
-    l.service_to_date, l.procedure_code, string_to_array(l.modifier_codes, ' '), l.revenue_code,
-    l.place_of_service,
-    l.diagnosis_pointers::smallint[], l.units_milli * 0.001, l.unit_basis, l.charge_cents * 0.01,
-    l.rendering_provider_npi, l.rvu_total_e4 * 0.0001, l.price_status, l.allowed_cents * 0.01,
-    l.payable_cents * 0.01,
-    l.disposition
-FROM load_lines AS l
-JOIN load_claims AS c USING (staging_id)
-"""
-_MERGE_RESULTS: Final = """
-INSERT INTO claim_results (tenant_id, service_from_date, claim_id, claim_version, result_no,
-    batch_id, decision,
-    fraud_score, rule_score, risk_category, ml_prediction_score, ml_status, expected_reimbursement,
-    unpriced_lines,
-    exposure, exposure_basis, degraded, provenance_id, history_watermark, answer)
-SELECT $1, service_from_date, claim_id, claim_version, 1, $2, decision,
-    fraud_score_e4 * 0.0001, rule_score_e4 * 0.0001, risk_category, ml_prediction_score_e4 *
-    0.0001, ml_status,
-    allowed_cents * 0.01, unpriced_lines, exposure_cents * 0.01, exposure_basis,
-    string_to_array(degraded, E'\\n'),
-    provenance_id, history_watermark, answer
-FROM load_claims
-"""
-_MERGE_HITS: Final = """
-INSERT INTO rule_hits (tenant_id, service_from_date, claim_id, claim_version, result_no, hit_no,
-    rule_id, variant,
-    category, scope, line_numbers, codes, action, certainty, severity, weight, suppressed,
-    exposure, carc,
-    dataset_release, evidence)
-SELECT $1, c.service_from_date, c.claim_id, c.claim_version, 1, h.hit_no, h.rule_id, h.variant,
-    h.category, h.scope, h.line_numbers::smallint[], string_to_array(h.codes, ' '), h.action,
-    h.certainty, h.severity,
-    h.weight_e4 * 0.0001, h.suppressed, h.exposure_cents * 0.01, h.carc, h.dataset_release,
-    h.evidence::jsonb
-FROM load_hits AS h
-JOIN load_claims AS c USING (staging_id)
-"""
+# The keys are taken in this transaction: no conflict is possible.
+_MERGES: Final = {
+    "load_claims": "INSERT INTO claims SELECT * FROM load_claims",
+    "load_lines": "INSERT INTO claim_lines SELECT * FROM load_lines",
+    "load_results": "INSERT INTO claim_results SELECT * FROM load_results",
+    "load_hits": "INSERT INTO rule_hits SELECT * FROM load_hits",
+}
 _PROVENANCE: Final = """
 INSERT INTO provenances (tenant_id, provenance_id, reference_release, policy_version,
     model_version, engine_version,
@@ -515,19 +506,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
 """
 
 
-async def _merge(
-    connection: Connection, tenant: str, batch_id: UUID, fresh: Sequence[LoadClaim]
-) -> None:
+async def _merge(connection: Connection, fresh: Sequence[LoadClaim]) -> None:
     """Take the rows over into the tables that are read, and count them."""
-    for table, statement, arguments, expected in (
-        ("claims", _MERGE_CLAIMS, (tenant, batch_id), len(fresh)),
-        ("claim_lines", _MERGE_LINES, (tenant,), sum(len(item.lines) for item in fresh)),
-        ("claim_results", _MERGE_RESULTS, (tenant, batch_id), len(fresh)),
-        ("rule_hits", _MERGE_HITS, (tenant,), sum(len(item.hits) for item in fresh)),
-    ):
-        merged = rows_of(await connection.execute(statement, *arguments)) if expected else 0
+    for table, statement in _MERGES.items():
+        expected = _ROWS[table].count(fresh)
+        merged = rows_of(await connection.execute(statement)) if expected else 0
         if merged != expected:
-            raise CountMismatchError(table, expected, merged)
+            raise CountMismatchError(statement.split()[2], expected, merged)
 
 
 _WRITE_FAILED: Final = """
@@ -580,7 +565,7 @@ async def _close(
     settled: _Settled,
 ) -> Receipt:
     """Write outbox and receipt, and last, one loader after another, the order of commits."""
-    rows = sum(3 + len(item.lines) + len(item.hits) for item in fresh)
+    rows = 3 * len(fresh) + _lines(fresh) + _hits(fresh)
     failed = len(batch.failed)
     await connection.execute(_OUTBOX, tenant, batch_id, len(fresh), failed + len(settled.failed))
     await connection.execute(_LOCK_SEQUENCE, tenant)

@@ -6,8 +6,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-
 from claimgate import resources
+
 from loader import embedded
 from loader.intake_files import take_in
 from loader.settings import LoaderSettings

@@ -25,7 +25,7 @@ async def test_both_ways_are_timed_and_nothing_of_the_bare_one_stays(
         migrating_url=postgres.migrating_url(embedded.PRODUCTION),
     )
 
-    assert measured.rows == 20 + 40
+    assert measured.rows == 20 + 20 + 40 + 20
     assert measured.ratio > 0
     loaded = "SELECT count(*) FROM claims WHERE tenant_id = $1"
     assert await production.fetchval(loaded, tenant) == 20

@@ -7,10 +7,14 @@ import signal
 import sys
 from collections import Counter
 
+import asyncpg
 import pytest
 from claimgate.client import CallError
+from claimgate.v1.claim_pb2 import Claim
+from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 
-from loader import messages, progress, source
+from loader import embedded, messages, progress, source
+from loader.messages import Opened
 from loader.run import run
 from loader.source import Leased, Submitted
 
@@ -150,14 +154,16 @@ async def test_a_service_that_is_gone_leaves_claims_pending_and_counts_no_attemp
 
 
 async def test_an_unreadable_payload_is_a_failed_claim(
-    settings, stage, statuses, make_claim, staging, tenant
+    settings, stage, statuses, make_claim, postgres, tenant
 ):
     await stage(make_claim("ok-1"), make_claim("ok-2"))
-    async with source.tenant_transaction(staging, tenant):
-        await staging.execute(
-            "UPDATE claims SET payload_encrypted = set_byte(payload_encrypted, 40, "
-            "get_byte(payload_encrypted, 40) # 255) WHERE claim_id = 'ok-1'"
-        )
+    admin = await asyncpg.connect(postgres.superuser_url(embedded.STAGING))
+    await admin.execute(
+        "UPDATE claims SET payload_encrypted = set_byte(payload_encrypted, 40, "
+        "get_byte(payload_encrypted, 40) # 255) WHERE claim_id = 'ok-1' AND tenant_id = $1",
+        tenant,
+    )
+    await admin.close()
 
     summary = await run(settings)
 
@@ -170,7 +176,7 @@ async def test_a_claim_that_takes_loaders_down_is_set_aside(
 ):
     await stage(make_claim("ok-1"))
     async with source.tenant_transaction(staging, tenant):
-        await staging.execute("UPDATE claims SET attempts = $1", settings.attempts_max)
+        await staging.execute("UPDATE claim_states SET attempts = $1", settings.attempts_max)
 
     summary = await run(settings)
 
@@ -290,11 +296,11 @@ async def test_a_killed_loader_neither_loses_nor_doubles(
 
 def item(number, member, size=100):
     leased = Leased(number, f"C{number}", 1, b"", member, 1, b"")
-    return leased, messages.claim_pb2.Claim(claim_id=f"C{number}"), size
+    return Opened(leased, Claim(claim_id=f"C{number}"), bytes(size))
 
 
 def shape(formed):
-    return [[leased.staging_id for leased in message.leased] for message in formed]
+    return [[claim.leased.staging_id for claim in message.claims] for message in formed]
 
 
 def test_messages_are_filled_with_whole_members():
@@ -321,12 +327,14 @@ def test_only_bytes_cut_a_member():
     assert formed == [[0, 1], [2, 3], [4]]
 
 
-def test_claims_and_leases_stand_in_the_same_order():
-    formed = list(
-        messages.form([item(n, bytes([n % 3])) for n in range(9)], claims_max=5, bytes_max=10_000)
-    )
+def test_a_message_is_the_request_that_its_claims_make():
+    claims = [Claim(claim_id="C1"), Claim(claim_id="C2" * 200), Claim(claim_id="C3")]
+    opened = [
+        Opened(item(number, b"a").leased, claim, claim.SerializeToString())
+        for number, claim in enumerate(claims)
+    ]
 
-    for message in formed:
-        assert [c.claim_id for c in message.batch.claims] == [
-            leased.claim_id for leased in message.leased
-        ]
+    request = ScoreClaimsRequest.FromString(messages.message_of(opened).request())
+
+    assert list(request.batch.claims) == claims
+    assert messages.message_of(opened).batch() == request.batch

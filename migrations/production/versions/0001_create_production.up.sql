@@ -14,10 +14,13 @@ CREATE FUNCTION current_tenant() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN nullif(current_setting('claimgate.tenant', true), '');
 
+-- Ids and codes compare byte by byte (COLLATE "C"): the order of a language costs several times as much in every index.
+-- Money is bigint cents, named so, as in the API: docs/decisions/0010-money-in-cents.md.
+
 -- The ledger: one row for each load transaction. ------------------------------------------------------------------
 
 CREATE TABLE batches (
-    tenant_id text NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
+    tenant_id text COLLATE "C" NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
     batch_id uuid NOT NULL,
     sha256 bytea NOT NULL,
     claim_count integer NOT NULL,
@@ -35,7 +38,7 @@ COMMENT ON COLUMN batches.commit_seq IS 'Order of commits within the tenant, fro
 COMMENT ON COLUMN batches.throughput_achieved IS 'Claims a second from the batch''s first lease to its load.';
 
 CREATE TABLE outbox (
-    tenant_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
     outbox_id bigint GENERATED ALWAYS AS IDENTITY,
     topic text NOT NULL,
     batch_id uuid NOT NULL,
@@ -48,7 +51,7 @@ CREATE INDEX outbox_unpublished ON outbox (tenant_id, outbox_id) WHERE published
 COMMENT ON TABLE outbox IS 'What others have to be told, written in the transaction that it tells of.';
 
 CREATE TABLE provenances (
-    tenant_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
     provenance_id bigint NOT NULL,
     reference_release text NOT NULL,
     policy_version text NOT NULL,
@@ -63,11 +66,11 @@ COMMENT ON TABLE provenances IS 'The releases that results rest on, each set onc
 -- Claims. ---------------------------------------------------------------------------------------------------------
 
 CREATE TABLE claim_keys (
-    tenant_id text NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
-    claim_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
+    claim_id text COLLATE "C" NOT NULL,
     claim_version integer NOT NULL,
-    content_sha256 bytea NOT NULL,
     service_from_date date NOT NULL,
+    content_sha256 bytea NOT NULL,
     batch_id uuid NOT NULL,
     PRIMARY KEY (tenant_id, claim_id, claim_version)
 );
@@ -75,45 +78,45 @@ COMMENT ON TABLE claim_keys IS
     'Not partitioned, so that a claim is unique whatever its date; other content under the same key is refused.';
 
 CREATE TABLE claims (
-    tenant_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
     service_from_date date NOT NULL,
-    claim_id text NOT NULL,
+    claim_id text COLLATE "C" NOT NULL,
     claim_version integer NOT NULL,
-    content_sha256 bytea NOT NULL,
-    batch_id uuid NOT NULL,
-    claim_type text NOT NULL,
-    facility_id text NOT NULL,
-    patient_account_key bytea NOT NULL,
-    member_key bytea NOT NULL,
     service_to_date date NOT NULL,
     admission_date date,
     discharge_date date,
     received_date date NOT NULL,
-    frequency_code text NOT NULL,
-    line_of_business text NOT NULL,
+    total_charge_cents bigint NOT NULL,
+    patient_paid_cents bigint NOT NULL,
+    line_count smallint NOT NULL,
+    priority smallint NOT NULL,
+    batch_id uuid NOT NULL,
+    content_sha256 bytea NOT NULL,
+    patient_account_key bytea NOT NULL,
+    member_key bytea NOT NULL,
+    claim_type text COLLATE "C" NOT NULL,
+    facility_id text COLLATE "C" NOT NULL,
+    frequency_code text COLLATE "C" NOT NULL,
+    line_of_business text COLLATE "C" NOT NULL,
     financial_class text NOT NULL,
     insurance_type text NOT NULL,
     insurance_plan_id text NOT NULL,
-    payer_id text NOT NULL,
-    place_of_service text NOT NULL,
-    type_of_bill text NOT NULL,
-    drg_code text NOT NULL,
-    billing_provider_npi text NOT NULL,
+    payer_id text COLLATE "C" NOT NULL,
+    place_of_service text COLLATE "C" NOT NULL,
+    type_of_bill text COLLATE "C" NOT NULL,
+    drg_code text COLLATE "C" NOT NULL,
+    billing_provider_npi text COLLATE "C" NOT NULL,
     billing_provider_name text NOT NULL,
-    rendering_provider_npi text NOT NULL,
-    attending_provider_npi text NOT NULL,
+    rendering_provider_npi text COLLATE "C" NOT NULL,
+    attending_provider_npi text COLLATE "C" NOT NULL,
     attending_provider_name text NOT NULL,
-    primary_diagnosis_code text NOT NULL,
-    diagnosis_codes text[] NOT NULL,
-    total_charges numeric(15, 2) NOT NULL,
-    patient_paid numeric(15, 2) NOT NULL,
-    line_count smallint NOT NULL,
-    priority smallint NOT NULL,
+    primary_diagnosis_code text COLLATE "C" NOT NULL,
+    diagnosis_codes text[] COLLATE "C" NOT NULL,
     payload_encrypted bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, service_from_date, claim_id, claim_version),
     CONSTRAINT valid_service_dates CHECK (service_from_date <= service_to_date),
-    CONSTRAINT positive_charges CHECK (total_charges >= 0)
+    CONSTRAINT positive_charges CHECK (total_charge_cents BETWEEN 0 AND 999999999999999)
 ) PARTITION BY RANGE (service_from_date);
 ALTER TABLE claims ALTER COLUMN payload_encrypted SET STORAGE EXTERNAL;
 COMMENT ON TABLE claims IS 'Scored claims by month of service; patient data only inside payload_encrypted.';
@@ -123,87 +126,92 @@ COMMENT ON COLUMN claims.payload_encrypted IS
 COMMENT ON COLUMN claims.member_key IS 'Keyed hash of the member id.';
 CREATE INDEX claims_member ON claims (tenant_id, member_key, service_from_date);
 CREATE INDEX claims_facility_account ON claims (tenant_id, facility_id, patient_account_key);
-CREATE INDEX claims_batch ON claims (tenant_id, batch_id);
+-- A batch's claims lie side by side: a block range index finds them, and costs a load next to nothing.
+CREATE INDEX claims_batch ON claims USING brin (tenant_id, batch_id);
 
 CREATE TABLE claim_lines (
-    tenant_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
     service_from_date date NOT NULL,
-    claim_id text NOT NULL,
+    claim_id text COLLATE "C" NOT NULL,
     claim_version integer NOT NULL,
     line_number smallint NOT NULL,
+    charge_cents bigint NOT NULL,
+    allowed_cents bigint,
+    payable_cents bigint,
     service_date date NOT NULL,
     service_to_date date NOT NULL,
-    procedure_code text NOT NULL,
-    modifier_codes text[] NOT NULL,
-    revenue_code text NOT NULL,
-    place_of_service text NOT NULL,
+    procedure_code text COLLATE "C" NOT NULL,
+    modifier_codes text[] COLLATE "C" NOT NULL,
+    revenue_code text COLLATE "C" NOT NULL,
+    place_of_service text COLLATE "C" NOT NULL,
     diagnosis_pointers smallint[] NOT NULL,
     units numeric(12, 3) NOT NULL,
-    unit_basis text NOT NULL,
-    charge_amount numeric(15, 2) NOT NULL,
-    rendering_provider_npi text NOT NULL,
+    unit_basis text COLLATE "C" NOT NULL,
+    rendering_provider_npi text COLLATE "C" NOT NULL,
     rvu_total numeric(10, 4) NOT NULL,
-    price_status text NOT NULL,
-    expected_reimbursement numeric(15, 2),
-    payable numeric(15, 2),
-    disposition text NOT NULL,
+    price_status text COLLATE "C" NOT NULL,
+    disposition text COLLATE "C" NOT NULL,
     PRIMARY KEY (tenant_id, service_from_date, claim_id, claim_version, line_number),
     CONSTRAINT positive_units CHECK (units > 0),
-    CONSTRAINT positive_charge CHECK (charge_amount >= 0)
+    CONSTRAINT positive_charge CHECK (charge_cents BETWEEN 0 AND 999999999999999)
 ) PARTITION BY RANGE (service_from_date);
 COMMENT ON TABLE claim_lines IS 'Service lines, with the price and disposition of the claim''s first result.';
 COMMENT ON COLUMN claim_lines.service_from_date IS 'The claim''s: partition of the claim and its lines are the same.';
 COMMENT ON COLUMN claim_lines.service_date IS 'The line''s own first day.';
-CREATE INDEX claim_lines_procedure ON claim_lines (tenant_id, procedure_code, service_date);
+COMMENT ON COLUMN claim_lines.allowed_cents IS 'Expected reimbursement: the fee before edits; NULL where the line has no price.';
+COMMENT ON COLUMN claim_lines.payable_cents IS 'The fee after edits.';
+-- A revenue line without a procedure is not looked up by it.
+CREATE INDEX claim_lines_procedure ON claim_lines (tenant_id, procedure_code, service_date) WHERE procedure_code <> '';
 
 CREATE TABLE claim_results (
-    tenant_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
     service_from_date date NOT NULL,
-    claim_id text NOT NULL,
+    claim_id text COLLATE "C" NOT NULL,
     claim_version integer NOT NULL,
     result_no smallint NOT NULL,
-    batch_id uuid NOT NULL,
-    decision text NOT NULL,
-    fraud_score numeric(5, 4) NOT NULL,
-    rule_score numeric(5, 4) NOT NULL,
-    risk_category text NOT NULL,
-    ml_prediction_score numeric(5, 4),
-    ml_status text NOT NULL,
-    expected_reimbursement numeric(15, 2),
     unpriced_lines smallint NOT NULL,
-    exposure numeric(15, 2) NOT NULL,
-    exposure_basis text NOT NULL,
-    degraded text[] NOT NULL,
+    exposure_cents bigint NOT NULL,
     provenance_id bigint NOT NULL,
     history_watermark bigint NOT NULL,
+    allowed_cents bigint,
+    batch_id uuid NOT NULL,
+    decision text COLLATE "C" NOT NULL,
+    risk_category text COLLATE "C" NOT NULL,
+    ml_status text COLLATE "C" NOT NULL,
+    exposure_basis text COLLATE "C" NOT NULL,
+    fraud_score numeric(5, 4) NOT NULL,
+    rule_score numeric(5, 4) NOT NULL,
+    ml_prediction_score numeric(5, 4),
+    degraded text[] NOT NULL,
     answer bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (tenant_id, service_from_date, claim_id, claim_version, result_no)
 ) PARTITION BY RANGE (service_from_date);
 COMMENT ON TABLE claim_results IS 'What each claim was answered; a later scoring of the same claim appends a result_no.';
+COMMENT ON COLUMN claim_results.allowed_cents IS 'Expected reimbursement; NULL where no line has a price.';
 COMMENT ON COLUMN claim_results.answer IS 'The whole serialized claimgate.v1.ClaimResult; it holds no patient data.';
 
 CREATE TABLE rule_hits (
-    tenant_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
     service_from_date date NOT NULL,
-    claim_id text NOT NULL,
+    claim_id text COLLATE "C" NOT NULL,
     claim_version integer NOT NULL,
     result_no smallint NOT NULL,
     hit_no smallint NOT NULL,
-    rule_id text NOT NULL,
-    variant text NOT NULL,
-    category text NOT NULL,
-    scope text NOT NULL,
-    line_numbers smallint[] NOT NULL,
-    codes text[] NOT NULL,
-    action text NOT NULL,
-    certainty text NOT NULL,
-    severity text NOT NULL,
-    weight numeric(5, 4) NOT NULL,
+    exposure_cents bigint NOT NULL,
     suppressed boolean NOT NULL,
-    exposure numeric(15, 2) NOT NULL,
-    carc text NOT NULL,
-    dataset_release text NOT NULL,
+    rule_id text COLLATE "C" NOT NULL,
+    variant text COLLATE "C" NOT NULL,
+    category text COLLATE "C" NOT NULL,
+    scope text COLLATE "C" NOT NULL,
+    line_numbers smallint[] NOT NULL,
+    codes text[] COLLATE "C" NOT NULL,
+    action text COLLATE "C" NOT NULL,
+    certainty text COLLATE "C" NOT NULL,
+    severity text COLLATE "C" NOT NULL,
+    weight numeric(5, 4) NOT NULL,
+    carc text COLLATE "C" NOT NULL,
+    dataset_release text COLLATE "C" NOT NULL,
     evidence jsonb NOT NULL,
     PRIMARY KEY (tenant_id, service_from_date, claim_id, claim_version, result_no, hit_no)
 ) PARTITION BY RANGE (service_from_date);
@@ -213,8 +221,8 @@ CREATE INDEX rule_hits_rule ON rule_hits (tenant_id, rule_id, service_from_date)
 -- Claims that failed. ---------------------------------------------------------------------------------------------
 
 CREATE TABLE failed_claims (
-    tenant_id text NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
-    claim_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL CHECK (length(tenant_id) BETWEEN 1 AND 64),
+    claim_id text COLLATE "C" NOT NULL,
     claim_version integer NOT NULL,
     content_sha256 bytea NOT NULL,
     batch_id uuid NOT NULL,
@@ -235,9 +243,9 @@ COMMENT ON COLUMN failed_claims.payload_encrypted IS 'The claim as submitted, se
 CREATE INDEX failed_claims_open ON failed_claims (tenant_id, status, failed_at);
 
 CREATE TABLE failed_claim_status_changes (
-    tenant_id text NOT NULL,
+    tenant_id text COLLATE "C" NOT NULL,
     change_id bigint GENERATED ALWAYS AS IDENTITY,
-    claim_id text NOT NULL,
+    claim_id text COLLATE "C" NOT NULL,
     claim_version integer NOT NULL,
     content_sha256 bytea NOT NULL,
     from_status text,

@@ -1,7 +1,7 @@
 -- Takes staging away. The role stays where another database of the server still uses it.
 
-DROP TABLE intake_problems, claim_status_changes, claims;
-DROP FUNCTION audit_changed_claims(), audit_new_claims(), current_tenant();
+DROP TABLE intake_problems, claim_status_changes, claim_states, claims;
+DROP FUNCTION audit_changed_states(), audit_new_states(), current_tenant();
 REVOKE USAGE ON SCHEMA public FROM claimgate_app;
 
 DO $$

@@ -1,0 +1,186 @@
+"""Staging to production on this machine, and the load step beside a bare COPY of the same rows."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from time import process_time
+from typing import Any, Final, cast
+
+import asyncpg
+import psutil
+from claimgate.v1 import claim_pb2
+
+from loader.bench.machine import rss_mb
+from loader.bench.workload import claims
+from loader.embedded import (
+    PRODUCTION,
+    STAGING,
+    EmbeddedPostgres,
+    create_databases,
+    embedded_postgres,
+)
+from loader.measure import LoadStep, measure_load_step
+from loader.migrate import upgrade
+from loader.places import working_folder
+from loader.progress import Summary
+from loader.run import run
+from loader.service import Service, running_service
+from loader.settings import LoaderSettings
+from loader.sink import Batch, Loaded
+from loader.source import Submitted, stage_claims
+
+_KEY: Final = "5e" * 32
+_WARM_UP_CLAIMS: Final = 5_000
+_WHOLE_RUNS_MAX: Final = 3
+_STEP_CLAIMS_MAX: Final = 20_000
+
+
+async def measure_pipeline(snapshot: Path, *, count: int, runs: int) -> dict[str, Any]:
+    """Return claims a second from first lease to last commit, processor time, and the COPY ratio.
+
+    Each run has a tenant of its own, so that nothing is there already.
+
+    Args:
+        snapshot: Folder of the reference snapshot.
+        count: Claims in each whole run.
+        runs: Runs of the load step, and of the whole, there at most three; figures are medians.
+    """
+    workload = claims(count)
+    with _folder() as folder, embedded_postgres(folder / "postgres") as server:
+        await create_databases(server)
+        await upgrade(server.migrating_url(STAGING), "staging")
+        await upgrade(server.migrating_url(PRODUCTION), "production")
+        async with running_service(snapshot, folder / "service.log", workers=1) as service:
+            bench = _Bench(server, _postmaster(folder / "postgres"), service)
+            await bench.whole("warm-up", workload[:_WARM_UP_CLAIMS])
+            whole = [
+                await bench.whole(f"whole-{number}", workload)
+                for number in range(min(runs, _WHOLE_RUNS_MAX))
+            ]
+            memory = rss_mb()
+            batches = await bench.record("recorded", workload[:_STEP_CLAIMS_MAX])
+        steps = [await bench.step(f"step-{number}", batches) for number in range(runs)]
+    return {
+        "claims_per_s": round(median(each.claims_per_s for each in whole)),
+        "copy_ratio": round(median(step.bare_s / step.step_s for step in steps), 4),
+        "rows_per_s": round(median(step.rows / step.step_s for step in steps)),
+        "bare_copy_rows_per_s": round(median(step.rows / step.bare_s for step in steps)),
+        "rss_mb": memory,
+        "cpu_us_per_claim": {
+            name: round(median(each.cpu_us[name] for each in whole), 1) for name in whole[0].cpu_us
+        },
+        "claims": count,
+        "runs": runs,
+    }
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder below the working folder, for as long as the block."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=working_folder()))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """One run from staging to production."""
+
+    claims_per_s: float
+    cpu_us: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorder:
+    """Keeps batches instead of loading them."""
+
+    batches: list[Batch] = field(default_factory=list)
+
+    async def load(self, batch: Batch) -> Loaded:
+        """Keep a batch; its claims are as good as loaded."""
+        self.batches.append(batch)
+        return Loaded(outcomes=[(item.leased.staging_id, item.status) for item in batch.claims])
+
+
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """The databases and the service that all runs share."""
+
+    server: EmbeddedPostgres
+    postmaster: int
+    service: Service
+
+    async def whole(self, tenant: str, rows: Sequence[claim_pb2.Claim]) -> _Whole:
+        """Stage claims, then score and load them; only the latter is measured."""
+        settings = await self._staged(tenant, rows)
+        before = self._cpu_s()
+        summary = await run(settings)
+        after = self._cpu_s()
+        _check(summary, len(rows))
+        cpu_us = {name: (after[name] - before[name]) / len(rows) * 1e6 for name in before}
+        return _Whole(summary.claims_per_s, cpu_us)
+
+    async def record(self, tenant: str, rows: Sequence[claim_pb2.Claim]) -> list[Batch]:
+        """Score claims and return the batches that would be loaded."""
+        recorder = _Recorder()
+        await run(await self._staged(tenant, rows), open_sink=lambda _link, _tenant: recorder)
+        return recorder.batches
+
+    async def step(self, tenant: str, batches: Sequence[Batch]) -> LoadStep:
+        """Load recorded batches for a new tenant, and COPY the same rows."""
+        return await measure_load_step(
+            batches,
+            tenant=tenant,
+            loading_url=self.server.loading_url(PRODUCTION),
+            migrating_url=self.server.migrating_url(PRODUCTION),
+        )
+
+    async def _staged(self, tenant: str, rows: Sequence[claim_pb2.Claim]) -> LoaderSettings:
+        """Put claims into staging; return a loader's settings for them."""
+        settings = LoaderSettings(
+            tenant=tenant,
+            staging_url=self.server.loading_url(STAGING),
+            production_url=self.server.loading_url(PRODUCTION),
+            service_address=self.service.address,
+            key_hex=cast("Any", _KEY),
+        )
+        connection = await asyncpg.connect(settings.staging_url, timeout=30)
+        try:
+            await stage_claims(connection, settings.vault(), tenant, map(Submitted, rows))
+        finally:
+            await connection.close()
+        return settings
+
+    def _cpu_s(self) -> dict[str, float]:
+        """Return the processor seconds that each part has used so far."""
+        return {
+            "loader": process_time(),
+            "service": _family_cpu_s(self.service.pid),
+            "postgres": _family_cpu_s(self.postmaster),
+        }
+
+
+def _postmaster(data: Path) -> int:
+    """Return the id of the server's first process, which stands in its pid file."""
+    return int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+
+
+def _check(summary: Summary, expected: int) -> None:
+    done = summary.loaded + summary.failed + summary.tests
+    if done != expected:
+        raise RuntimeError(f"{expected} claims staged, {done} reached their end; see the log")
+
+
+def _family_cpu_s(pid: int) -> float:
+    """Return the processor seconds of a process and its children, those that ended included."""
+    process = psutil.Process(pid)
+    own = process.cpu_times()
+    ended = own.children_user + own.children_system
+    living = [child.cpu_times() for child in process.children(recursive=True)]
+    return own.user + own.system + ended + sum(each.user + each.system for each in living)
