@@ -17,12 +17,13 @@ from engine.features import FEATURES, Features
 from engine.findings import Findings, Unjudged, unjudged
 from engine.gathered import DISABLED, OK, UNAVAILABLE, Gathered
 from engine.policy import Policy
-from engine.pricing import Allowed, PriceReason, PriceStatus
+from engine.pricing import Allowed, PriceReason
+from engine.pricing.trace import steps_of
 from engine.reference import Reference
 from engine.rules.rule import Kind, Rule
 from engine.verdict import Verdict
 
-ENGINE_VERSION: Final = "1"
+ENGINE_VERSION: Final = "2"
 """Part of every answer; goes up with any change that may change a bit of a result."""
 
 _MODEL_STATUS: Final = {
@@ -224,29 +225,10 @@ class _Lines:
 
 def trace(scored: Scored, row: int) -> list[pb.PriceStep]:
     """Return the price of one line step by step."""
-    allowed, facts, reference = scored.allowed, scored.facts, scored.reference
-    lines, mpfs, places = scored.batch.lines, reference.mpfs, reference.localities
-    if allowed.status[row] == PriceStatus.BUNDLED:
-        return [pb.PriceStep(step="bundled", detail=f"status {chr(mpfs.status[facts.mpfs[row]])}")]
-    entry, place = facts.mpfs[row], facts.locality[row]
-    practice = mpfs.facility_pe_e2[entry] if facts.facility[row] else mpfs.non_facility_pe_e2[entry]
-    rvus = (mpfs.work_e2[entry], practice, mpfs.malpractice_e2[entry])
-    if scored.policy.price_formula == "simple":
-        indices, factor = ["1", "1", "1"], _decimal(scored.policy.legacy_cf_e4, 4)
-    else:
-        gpcis = (places.work_e3[place], places.pe_e3[place], places.mp_e3[place])
-        indices = [_decimal(int(g), 3) for g in gpcis]
-        factor = _decimal(int(mpfs.conversion_factor_e4[entry]), 4)
-    terms = " + ".join(f"{_decimal(int(r), 2)} x {g}" for r, g in zip(rvus, indices, strict=True))
-    setting = "facility" if facts.facility[row] else "non-facility"
-    release = reference.release_name("mpfs", int(mpfs.release[entry]))
-    steps = [("fee", f"({terms}) x {factor}, {setting}, {release}", allowed.fee_cents[row])]
-    if allowed.capped_cents[row] != allowed.fee_cents[row]:
-        steps.append(("cap", "outpatient price of imaging", allowed.capped_cents[row]))
-    steps.append(("units", f"x {_units(int(lines.units_milli[row]))}", allowed.amount_cents[row]))
-    if allowed.allowed_cents[row] != allowed.amount_cents[row]:
-        steps.append(("charge_limit", "not above the charge", allowed.allowed_cents[row]))
-    return [pb.PriceStep(step=s, detail=d, amount_cents=int(cents)) for s, d, cents in steps]
+    steps = steps_of(
+        scored.allowed, scored.batch, scored.facts, scored.reference, scored.policy, row
+    )
+    return [pb.PriceStep(step=s, detail=d, amount_cents=cents) for s, d, cents in steps]
 
 
 class _Hits:

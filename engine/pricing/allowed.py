@@ -1,9 +1,10 @@
 """What a price is: one row per line, with the amounts that its steps left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from engine.columns import Bools, Ints, Table
+from engine.pricing.steps import Changes, no_changes
 
 
 class PriceStatus(IntEnum):
@@ -42,14 +43,20 @@ class PriceReason(IntEnum):
     INSTITUTIONAL = 11
     """Facility bills are not priced by the physician fee schedule."""
     REDUCTION = 12
-    """The line is subject to a reduction that is not computed."""
+    """The line is subject to a reduction, and the tables lack what that needs.
+
+    The base of an endoscopy, the parts of a test, or how the care of a surgery divides.
+    """
     REPORT = 13
     """Priced from the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed(Table):
-    """Prices of the lines. Amounts are 0 where `status` is not PRICED. Shapes are (lines,)."""
+    """Prices of the lines. Amounts are 0 where `status` is not PRICED.
+
+    Shapes are (lines,), but for `changes`.
+    """
 
     status: Ints
     reason: Ints
@@ -63,11 +70,16 @@ class Allowed(Table):
     What charges are compared with.
     """
     allowed_cents: Ints
-    """Not above the charge."""
+    """After reductions across lines and roles, and not above the charge (steps 10 to 12)."""
     rvu_total_e4: Ints
     """Total relative value units, adjusted for the locality."""
     locality: Ints
     """Row of the geographic indices; -1 none."""
+    changes: Changes = field(default_factory=no_changes)
+    """How amounts changed after the fee, a record per change in the order of the steps.
+
+    Lines that a person prices in the end are among them.
+    """
 
     @property
     def priced(self) -> Bools:

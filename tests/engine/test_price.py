@@ -24,7 +24,7 @@ from engine.rules.rule import example, line
 from loader.snapshot.build import build
 
 SAMPLE = Path(__file__).parents[2] / "ops" / "reference-sample"
-CLAIMS_RANDOM = 3_300
+CLAIMS_RANDOM = 5_500
 
 # What the worked examples are priced with: real figures where an example states them, else the
 # total alone (with indices of 1 its split into parts does not matter).
@@ -661,6 +661,7 @@ class Oracle:
                 pe_here=Decimal(each[8]),
                 na_here=each[9] == "NA",
                 mp=Decimal(each[10]),
+                multiple=each[18],
                 factor=Decimal(each[24]),
             )
         return rows
@@ -719,6 +720,9 @@ def random_claims(oracle: Oracle, count: int, random: Random) -> list[claim_pb2.
             pool = random.choices((keys, rare, often, capped), (70, 12, 8, 10))[0]
             code, component = random.choice(pool) if pool else random.choice(keys)
             extra = random.sample(MODIFIERS, random.choice((0, 0, 1, 2)))
+            multiple = fees[code, component].multiple if (code, component) in fees else "0"
+            if multiple not in "09" and lines:
+                continue  # what is reduced beside others is alone here: see the other tests
             modifiers = [*extra, component] if component else extra
             if not component and random.random() < 0.05:
                 modifiers.append(random.choice(("26", "TC")))
@@ -731,11 +735,15 @@ def random_claims(oracle: Oracle, count: int, random: Random) -> list[claim_pb2.
                     "-".join((code if random.random() < 0.97 else unknown(random), *modifiers)),
                     day=at.isoformat(),
                     pos=random.choice(("", *POSITIONS)),
-                    units=random.choice((1, 1, 1, 2, 3, 12, 0.5, 0.333, 1.25)),
+                    units=1
+                    if multiple == "5"
+                    else random.choice((1, 1, 1, 2, 3, 12, 0.5, 0.333, 1.25)),
                     charge=random.randint(0, 60_000) / 100 if random.random() < 0.5 else 50_000,
                     **fields,
                 )
             )
+            if multiple not in "09":
+                break
         zip5 = random.choice(zips) if random.random() < 0.95 else random.choice(("", "00000"))
         if random.random() < 0.2:
             zip5 += "1234" if zip5 else ""

@@ -634,7 +634,7 @@ class PriceStep(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     AMOUNT_CENTS_FIELD_NUMBER: _builtins.int
     step: _builtins.str
-    """What was done: fee, cap, modifier, bilateral, units, charge_limit, …"""
+    """What was done: fee, cap, bilateral, units, multiple_procedures, …; docs/scoring.md lists all."""
     detail: _builtins.str
     """With what: relative values, indices, conversion factor, or the factor applied."""
     amount_cents: _builtins.int
