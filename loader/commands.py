@@ -93,9 +93,9 @@ def intake(files: list[Path], *, as_json: bool = False) -> int:
         as_json: One JSON object per file instead of a table.
     """
     from loader.intake_files import take_in  # noqa: PLC0415
-    from loader.settings import LoaderSettings  # noqa: PLC0415
+    from loader.settings import StagingSettings  # noqa: PLC0415
 
-    taken = asyncio.run(take_in(LoaderSettings.from_environment(), files, ingest_date=_today()))
+    taken = asyncio.run(take_in(StagingSettings.from_environment(), files, ingest_date=_today()))
     if as_json:
         for each in taken:
             display.show(json.dumps(each.facts()))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 
 from loader.intake import IntakeClaim, IntakeError, IntakeProblem, read_claims
-from loader.settings import LoaderSettings
+from loader.settings import StagingSettings
 from loader.source import Staged, Submitted, record_problems, stage_claims
 
 _SHOWN_PROBLEMS_MAX: Final = 20
@@ -40,7 +40,7 @@ class Taken:
 
 
 async def take_in(
-    settings: LoaderSettings, files: Sequence[Path], *, ingest_date: date
+    settings: StagingSettings, files: Sequence[Path], *, ingest_date: date
 ) -> list[Taken]:
     """Read each file into staging, claim by claim in bounded memory; return what became of each.
 

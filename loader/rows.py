@@ -81,11 +81,17 @@ def load_claim(
 
 def rejected(leased: Leased, result: score_pb2.ClaimResult) -> FailedClaim:
     """Return the failure of a claim whose structure the service refused."""
-    reasons = [
+    faults = [
         {"field": violation.field, "code": violation.code, "message": violation.message}
         for violation in result.violations
     ]
-    return FailedClaim(leased, "structure", "score", reasons)
+    # A policy may reject by format rules too: then the hits are the reasons.
+    hits = [
+        {"field": hit.evidence.get("field", ""), "code": hit.rule_id, "message": hit.citation}
+        for hit in result.hits
+        if hit.action == score_pb2.ACTION_REJECT
+    ]
+    return FailedClaim(leased, "structure", "score", faults or hits)
 
 
 # Values as fields: their length, then their bytes.

@@ -259,7 +259,7 @@ class _Run:
                 readable.append(claim)
         settings = self._settings
         formed = form(
-            readable, claims_max=settings.message_claims, bytes_max=settings.message_bytes_max
+            readable, claims_max=settings.message_claims, bytes_max=settings.message_bytes_sent_max
         )
         return [*failed, *formed]
 

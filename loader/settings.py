@@ -3,14 +3,18 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loader.vault import Vault, VaultError, key_from_file, key_from_hex
 
 
-class LoaderSettings(BaseSettings):
-    """Settings of the loader, from the environment (`CLAIMGATE_…`) or by argument."""
+class LoaderSettingsError(ValueError):
+    """Settings that are missing or cannot be read."""
+
+
+class StagingSettings(BaseSettings):
+    """What `claimgate intake` needs, from the environment (`CLAIMGATE_…`) or by argument."""
 
     model_config = SettingsConfigDict(env_prefix="CLAIMGATE_", frozen=True, extra="forbid")
 
@@ -20,17 +24,47 @@ class LoaderSettings(BaseSettings):
     staging_url: str = Field(repr=False)
     """URL of the staging database, as a role that is neither owner nor superuser."""
 
-    production_url: str = Field(repr=False)
-    """URL of the production database, as a role that is neither owner nor superuser."""
-
-    service_address: str = "127.0.0.1:50051"
-    """Address of the scoring service, host:port."""
-
     key_hex: SecretStr | None = None
     """Key for patient data: 64 hexadecimal digits."""
 
     key_file: Path | None = None
     """File that holds the key instead; only its owner may read it."""
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the settings from the CLAIMGATE_ variables.
+
+        Raises:
+            LoaderSettingsError: names each setting at fault and what was expected.
+        """
+        try:
+            return cls()  # type: ignore[call-arg] # the missing values come from the environment
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_input=False)
+            raise LoaderSettingsError(
+                "; ".join(f"CLAIMGATE_{str(f['loc'][0]).upper()}: {f['msg']}" for f in faults)
+            ) from None
+
+    def vault(self) -> Vault:
+        """Return the vault under the configured key."""
+        if self.key_hex is not None:
+            return Vault(key_from_hex(self.key_hex.get_secret_value()))
+        if self.key_file is not None:
+            return Vault(key_from_file(self.key_file))
+        raise VaultError(
+            "no key for patient data; set CLAIMGATE_KEY_FILE (64 hexadecimal digits, mode 600) "
+            "or CLAIMGATE_KEY_HEX"
+        )
+
+
+class LoaderSettings(StagingSettings):
+    """Settings of the loader, from the environment (`CLAIMGATE_…`) or by argument."""
+
+    production_url: str = Field(repr=False)
+    """URL of the production database, as a role that is neither owner nor superuser."""
+
+    service_address: str = "127.0.0.1:50051"
+    """Address of the scoring service, host:port."""
 
     batch_claims: int = Field(default=5_000, ge=1, le=100_000)
     """Claims in one production transaction, about; a message is never split."""
@@ -56,7 +90,7 @@ class LoaderSettings(BaseSettings):
     message_claims: int = Field(default=200, ge=1, le=2_048)
     """Claims in one message to the service, about; a member's claims stay together."""
 
-    message_bytes_max: int = Field(default=3_000_000, ge=1_000)
+    message_bytes_sent_max: int = Field(default=3_000_000, ge=1_000)
     """Most bytes in one message; only a member with more than this is cut."""
 
     messages_waiting_max: int = Field(default=64, ge=1)
@@ -64,19 +98,3 @@ class LoaderSettings(BaseSettings):
 
     database_attempts: int = Field(default=5, ge=1)
     """How often a database step is tried when the connection is lost."""
-
-    @classmethod
-    def from_environment(cls) -> Self:
-        """Read the settings from the CLAIMGATE_ variables."""
-        return cls()  # type: ignore[call-arg] # the missing values come from the environment
-
-    def vault(self) -> Vault:
-        """Return the vault under the configured key."""
-        if self.key_hex is not None:
-            return Vault(key_from_hex(self.key_hex.get_secret_value()))
-        if self.key_file is not None:
-            return Vault(key_from_file(self.key_file))
-        raise VaultError(
-            "no key for patient data; set CLAIMGATE_KEY_FILE (64 hexadecimal digits, mode 600) "
-            "or CLAIMGATE_KEY_HEX"
-        )

@@ -22,6 +22,7 @@ async def serve(answer: bytes, address: str) -> None:
                 head = pb.MessageResult(sequence=request.sequence).SerializeToString()
                 yield _response(answer + head)
 
+    handler: grpc.RpcMethodHandler[pb.ScoreClaimsRequest, bytes]
     handler = grpc.stream_stream_rpc_method_handler(
         echo, request_deserializer=pb.ScoreClaimsRequest.FromString, response_serializer=None
     )

@@ -15,7 +15,7 @@ import psutil
 from claimgate.v1 import claim_pb2
 
 from loader.bench.machine import rss_mb
-from loader.bench.workload import claims
+from loader.bench.workload import SEED
 from loader.embedded import (
     PRODUCTION,
     STAGING,
@@ -32,6 +32,7 @@ from loader.service import Service, running_service
 from loader.settings import LoaderSettings
 from loader.sink import Batch, Loaded
 from loader.source import Submitted, stage_claims
+from loader.synthetic import synthetic_claims
 
 _KEY: Final = "5e" * 32
 _WARM_UP_CLAIMS: Final = 5_000
@@ -49,7 +50,8 @@ async def measure_pipeline(snapshot: Path, *, count: int, runs: int) -> dict[str
         count: Claims in each whole run.
         runs: Runs of the load step, and of the whole, there at most three; figures are medians.
     """
-    workload = claims(count)
+    # As bytes: a hundred thousand claims as messages would be most of this process's memory.
+    workload = [claim.SerializeToString() for claim in synthetic_claims(count, seed=SEED)]
     with _folder() as folder, embedded_postgres(folder / "postgres") as server:
         await create_databases(server)
         await upgrade(server.migrating_url(STAGING), "staging")
@@ -116,7 +118,7 @@ class _Bench:
     postmaster: int
     service: Service
 
-    async def whole(self, tenant: str, rows: Sequence[claim_pb2.Claim]) -> _Whole:
+    async def whole(self, tenant: str, rows: Sequence[bytes]) -> _Whole:
         """Stage claims, then score and load them; only the latter is measured."""
         settings = await self._staged(tenant, rows)
         before = self._cpu_s()
@@ -126,7 +128,7 @@ class _Bench:
         cpu_us = {name: (after[name] - before[name]) / len(rows) * 1e6 for name in before}
         return _Whole(summary.claims_per_s, cpu_us)
 
-    async def record(self, tenant: str, rows: Sequence[claim_pb2.Claim]) -> list[Batch]:
+    async def record(self, tenant: str, rows: Sequence[bytes]) -> list[Batch]:
         """Score claims and return the batches that would be loaded."""
         recorder = _Recorder()
         await run(await self._staged(tenant, rows), open_sink=lambda _link, _tenant: recorder)
@@ -141,7 +143,7 @@ class _Bench:
             migrating_url=self.server.migrating_url(PRODUCTION),
         )
 
-    async def _staged(self, tenant: str, rows: Sequence[claim_pb2.Claim]) -> LoaderSettings:
+    async def _staged(self, tenant: str, rows: Sequence[bytes]) -> LoaderSettings:
         """Put claims into staging; return a loader's settings for them."""
         settings = LoaderSettings(
             tenant=tenant,
@@ -152,7 +154,8 @@ class _Bench:
         )
         connection = await asyncpg.connect(settings.staging_url, timeout=30)
         try:
-            await stage_claims(connection, settings.vault(), tenant, map(Submitted, rows))
+            claims = (Submitted(claim_pb2.Claim.FromString(row)) for row in rows)
+            await stage_claims(connection, settings.vault(), tenant, claims)
         finally:
             await connection.close()
         return settings
