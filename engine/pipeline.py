@@ -33,13 +33,17 @@ class Pass:
     features: Features
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Engine:
     """What scoring needs: loaded once, never changed, shared by every pass."""
 
     rules: tuple[Rule, ...]
     reference: Reference
     policy: Policy
+
+    def __repr__(self) -> str:
+        """Name what it scores with."""
+        return f"Engine({len(self.rules)} rules, {self.reference!r}, {self.policy.version})"
 
     @classmethod
     def with_all_rules(cls, reference: Reference, policy: Policy | None = None) -> Self:

@@ -78,7 +78,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Reference:
     """The tables of one snapshot: opened once, never changed, shared by passes and processes."""
 
@@ -133,6 +133,10 @@ class Reference:
             releases_by_dataset={name: Releases.of(each) for name, each in datasets.items()},
             releases_standing_in=StandIns.of(tuple(datasets.values())),
         )
+
+    def __repr__(self) -> str:
+        """Name the snapshot, not its millions of rows."""
+        return f"Reference({self.release[:12]})"
 
     @property
     def release(self) -> str:

@@ -350,7 +350,7 @@ NEEDS = ("batch", "reference", "facts", "history", "allowed", "pair_edits", "par
 """What a rule may ask for by naming it as a parameter."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Rule:
     """One rule.
 
@@ -378,6 +378,10 @@ class Rule:
     summary: str
     needs: tuple[str, ...]
     find: Find
+
+    def __repr__(self) -> str:
+        """Name the rule."""
+        return f"Rule({self.id})"
 
 
 class RuleDeclarationError(ValueError):
