@@ -5,144 +5,62 @@ What makes a claim unscorable (V01 to V19). Every fault is collected; no value i
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from engine.codes import code36
+from engine.codes import ABSENT, code36
 from engine.columns import (
     INSTITUTIONAL,
-    MODIFIERS_MAX,
-    POINTERS_MAX,
     PROFESSIONAL,
     Bools,
     Claims,
-    Dates,
     Diagnoses,
+    IcdProcedures,
     Ints,
     Lines,
     Violation,
 )
+from engine.dates import ABSENT_DAY, DAYS
+from engine.fields import CLAIM_FIELDS, LINE_FIELDS, Fields, Kind
+from engine.fields_python import Sent, Values, blank
 
 LINES_MAX: Final = {PROFESSIONAL: 50, INSTITUTIONAL: 999}
 DIAGNOSES_MAX: Final = {PROFESSIONAL: 12, INSTITUTIONAL: 25}
+ICD_PROCEDURES_MAX: Final = 25
 LINE_NUMBER_MAX: Final = 999
 CENTS_MAX: Final = 99_999_999_999
 UNITS_MILLI_MAX: Final = 999_999_999_999
 VERSION_MAX: Final = 10_000
 
-_CODE_LENGTH_MAX: Final = 20
-CLAIM_TEXTS: Final = {
-    "claim_id": 100,
-    "facility_id": 50,
-    "patient_account_number": 100,
-    "medical_record_number": 100,
-    "payer_claim_control_number": 50,
-    "frequency_code": _CODE_LENGTH_MAX,
-    "person_id": 80,
-    "subscriber_id": 80,
-    "relationship_code": 2,
-    "patient_first_name": 100,
-    "patient_middle_name": 100,
-    "patient_last_name": 100,
-    "patient_sex": 1,
-    "financial_class": 50,
-    "insurance_type": 100,
-    "insurance_plan_id": 100,
-    "payer_id": 80,
-    "payer_name": 60,
-    "payer_sequence": _CODE_LENGTH_MAX,
-    "prior_authorization_number": 50,
-    "referral_number": 50,
-    "timely_filing_exception": 32,
-    "accident_type": _CODE_LENGTH_MAX,
-    "place_of_service": _CODE_LENGTH_MAX,
-    "type_of_bill": _CODE_LENGTH_MAX,
-    "patient_status": _CODE_LENGTH_MAX,
-    "drg_code": _CODE_LENGTH_MAX,
-    "batch_id": 100,
-}
-LINE_TEXTS: Final = {
-    "line_control_number": 50,
-    "procedure_code": _CODE_LENGTH_MAX,
-    "procedure_qualifier": _CODE_LENGTH_MAX,
-    "revenue_code": _CODE_LENGTH_MAX,
-    "unit_basis": _CODE_LENGTH_MAX,
-    "place_of_service": _CODE_LENGTH_MAX,
-    "ndc": _CODE_LENGTH_MAX,
-    "prior_authorization_number": 50,
-}
-PROVIDER_TEXTS: Final = {
-    "npi": _CODE_LENGTH_MAX,
-    "tin": _CODE_LENGTH_MAX,
-    "last_or_org_name": 200,
-    "first_name": 100,
-    "taxonomy": _CODE_LENGTH_MAX,
-    "specialty": _CODE_LENGTH_MAX,
-    "ccn": _CODE_LENGTH_MAX,
-    "state": 2,
-    "zip": 10,
-    "network_status": 50,
-    "contract_id": 100,
-}
-REPEATED_MAX: Final = {
-    "attributes": 50,
-    "other_payers": 10,
-    "condition_codes": 24,
-    "occurrence_codes": 24,
-    "occurrence_spans": 24,
-    "value_codes": 24,
-    "icd_procedures": 25,
-    "visit_reasons": 3,
-    "external_causes": 12,
-}
-CLAIM_DATES: Final = (
-    "patient_date_of_birth",
-    "service_from_date",
-    "service_to_date",
-    "admission_date",
-    "discharge_date",
-    "received_date",
-    "accident_date",
-)
-LINE_DATES: Final = ("service_from_date", "service_to_date")
-
 _EXPECTED_DATE: Final = "is no calendar date from 1900 to 2100; write it as YYYY-MM-DD"
 _ICD9_LAST_DAY: Final = np.datetime64("2015-09-30", "D")
 _FREQUENCIES_WITH_ORIGINAL: Final = (code36("7"), code36("8"))
+_CHECKED_TEXTS: Final = frozenset(
+    {Kind.CODE, Kind.NPI, Kind.PLACE, Kind.ZIP5, Kind.TEXT, Kind.FILLED, Kind.KEPT}
+)
+_COUNTED: Final = {
+    name: field.limit for name, field in CLAIM_FIELDS.items() if field.kind is Kind.COUNT
+}
+_LISTS: Final = {
+    name: field.entries
+    for name, field in LINE_FIELDS.items()
+    if field.kind in {Kind.CODES, Kind.INTS}
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Role:
-    """Providers of one role as texts, for the rows that have one."""
-
-    present: Ints
-    fields: Mapping[str, Sequence[str]]
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Claims and lines as they came: a tuple per field."""
-
-    claims: Mapping[str, Sequence[Any]]
-    lines: Mapping[str, Sequence[Any]]
-    claim_days: Mapping[str, Dates]
-    line_days: Mapping[str, Dates]
-    claim_roles: Mapping[str, Role]
-    line_roles: Mapping[str, Role]
+_Add = Callable[[Bools, str, str, str], None]
 
 
 class Faults:
     """Violations by claim, in the order in which they are found."""
 
-    def __init__(self, claims: Claims, lines: Lines) -> None:
+    def __init__(self, line_owner: Ints) -> None:
         self.by_claim: dict[int, list[Violation]] = defaultdict(list)
-        self._owner = lines.claim
-        self._position = np.arange(len(lines)) - claims.line_start[lines.claim]
+        self._owner = line_owner
 
     def claim(self, mask: Bools, field: str, code: str, message: str) -> None:
         """Add a fault of a claim field for every claim of the mask."""
@@ -152,58 +70,60 @@ class Faults:
     def line(self, mask: Bools, field: str, code: str, message: str) -> None:
         """Add a fault of a line field for every line of the mask."""
         for row in np.flatnonzero(mask):
-            path = f"lines[{int(self._position[row])}].{field}"
-            self.by_claim[int(self._owner[row])].append(Violation(path, code, message))
+            owner = self._owner[row]
+            position = row - np.searchsorted(self._owner, owner)
+            violation = Violation(f"lines[{int(position)}].{field}", code, message)
+            self.by_claim[int(owner)].append(violation)
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The columns of all claims that came in, scorable or not."""
+
+    claims: Claims
+    lines: Lines
+    diagnoses: Diagnoses
+    icd_procedures: IcdProcedures
 
 
 def validate(
-    raw: Raw,
-    claims: Claims,
-    lines: Lines,
-    diagnoses: Diagnoses,
-    *,
-    allow_zero_charge: bool,
+    fields: Fields, sent: Sent, tables: Tables, *, allow_zero_charge: bool
 ) -> dict[int, list[Violation]]:
     """Return every structural fault by row of the claim; claims without faults are not in it."""
-    faults = Faults(claims, lines)
-    _identity(faults, raw, claims)
-    _dates(faults, raw, claims, lines)
+    claims, lines, diagnoses = tables.claims, tables.lines, tables.diagnoses
+    faults = Faults(lines.claim)
+    _identity(faults, fields, claims)
+    _order_of_dates(faults, claims, lines)
     _money_and_units(faults, claims, lines, allow_zero_charge=allow_zero_charge)
     _line_numbers(faults, claims, lines)
-    _counts(faults, raw, claims, diagnoses)
+    _counts(faults, fields, tables)
     _pointers(faults, claims, lines, diagnoses)
-    _form(faults, raw, claims)
+    _form(faults, fields, claims)
     _icd9(faults, claims, diagnoses)
-    _texts(faults, raw)
+    for row, found in _text_faults(sent).items():
+        faults.by_claim[int(sent.rows[row])] += found
     return dict(faults.by_claim)
 
 
-def blank(texts: Sequence[str]) -> Bools:
-    """Return which texts are empty or nothing but white space."""
-    if all(map(str.strip, texts)):
-        return np.zeros(len(texts), np.bool_)
-    return np.array([not text.strip() for text in texts], np.bool_)
+def _text_faults(sent: Sent) -> dict[int, list[Violation]]:
+    """Return what no column shows: dates that are missing or none, faulty texts."""
+    faults = Faults(sent.line_owner)
+    _dates(faults, sent)
+    _texts(faults, sent)
+    return faults.by_claim
 
 
-def _identity(faults: Faults, raw: Raw, claims: Claims) -> None:
-    count = len(claims)
-    for field, code in (
-        ("claim_id", "V01"),
-        ("facility_id", "V02"),
-        ("patient_account_number", "V03"),
-    ):
-        faults.claim(blank(raw.claims[field]), field, code, "is missing; it is required")
-    sent = zip(
-        claims.message.tolist(), raw.claims["claim_id"], claims.version.tolist(), strict=True
+def _identity(faults: Faults, fields: Fields, claims: Claims) -> None:
+    missing = "is missing; it is required"
+    faults.claim(blank(fields.texts["claim_id"]), "claim_id", "V01", missing)
+    for field, code in (("facility_id", "V02"), ("patient_account_number", "V03")):
+        faults.claim(~fields.claims[field], field, code, missing)
+    faults.claim(
+        _repeats(fields, claims),
+        "claim_id",
+        "V01",
+        "repeats an earlier claim and version of the same message",
     )
-    first: dict[tuple[int, str, int], int] = {}
-    repeats = np.array(
-        [first.setdefault(key, row) != row for row, key in enumerate(sent)], np.bool_
-    )
-    if len(first) < count:
-        faults.claim(
-            repeats, "claim_id", "V01", "repeats an earlier claim and version of the same message"
-        )
     faults.claim(
         (claims.version < 1) | (claims.version > VERSION_MAX),
         "claim_version",
@@ -212,34 +132,20 @@ def _identity(faults: Faults, raw: Raw, claims: Claims) -> None:
     )
 
 
-def _dates(faults: Faults, raw: Raw, claims: Claims, lines: Lines) -> None:
-    for field, code in (("service_from_date", "V04"), ("service_to_date", "V04")):
-        missing = blank(raw.claims[field])
-        faults.claim(missing, field, code, "is missing; it is required")
-    faults.claim(
-        claims.service_from > claims.service_to,
-        "service_to_date",
-        "V04",
-        "is before service_from_date",
-    )
-    for field, days in raw.claim_days.items():
-        faults.claim(_impossible(days, raw.claims[field]), field, "V13", _EXPECTED_DATE)
-    for field, days in raw.line_days.items():
-        faults.line(_impossible(days, raw.lines[field]), field, "V13", _EXPECTED_DATE)
-    faults.line(
-        lines.service_from > lines.service_to,
-        "service_to_date",
-        "V04",
-        "is before service_from_date",
-    )
+def _repeats(fields: Fields, claims: Claims) -> Bools:
+    ids = fields.texts["claim_id"]
+    if len(set(ids)) == len(ids):
+        return np.zeros(len(ids), np.bool_)
+    keys = zip(claims.message.tolist(), ids, claims.version.tolist(), strict=True)
+    first: dict[tuple[int, str, int], int] = {}
+    repeats = [first.setdefault(key, row) != row for row, key in enumerate(keys)]
+    return np.array(repeats, np.bool_)
 
 
-def _impossible(days: Dates, texts: Sequence[str]) -> Bools:
-    """Texts that are there and are no date."""
-    bad = np.isnat(days)
-    if np.count_nonzero(bad) != texts.count(""):
-        return bad & ~blank(texts)
-    return np.zeros(len(texts), np.bool_)
+def _order_of_dates(faults: Faults, claims: Claims, lines: Lines) -> None:
+    message = "is before service_from_date"
+    faults.claim(claims.service_from > claims.service_to, "service_to_date", "V04", message)
+    faults.line(lines.service_from > lines.service_to, "service_to_date", "V04", message)
 
 
 def _money_and_units(
@@ -295,23 +201,24 @@ def _line_numbers(faults: Faults, claims: Claims, lines: Lines) -> None:
     faults.line(disorder, "line_number", "V08", "is below the line before; send lines in order")
 
 
-def _counts(faults: Faults, raw: Raw, claims: Claims, diagnoses: Diagnoses) -> None:
-    diagnosis_count = np.bincount(diagnoses.claim, minlength=len(claims))
+def _counts(faults: Faults, fields: Fields, tables: Tables) -> None:
+    claims = tables.claims
+    diagnoses = np.bincount(tables.diagnoses.claim, minlength=len(claims))
+    procedures = np.bincount(tables.icd_procedures.claim, minlength=len(claims))
     for form, most in LINES_MAX.items():
         over = (claims.type == form) & (claims.lines > most)
         faults.claim(over, "lines", "V12", f"has more than {most} lines; split the claim")
     for form, most in DIAGNOSES_MAX.items():
-        over = (claims.type == form) & (diagnosis_count > most)
+        over = (claims.type == form) & (diagnoses > most)
         faults.claim(over, "diagnoses", "V18", f"has more than {most} diagnoses")
-    for field, most in REPEATED_MAX.items():
-        over = _longer(raw.claims[field], most)
+    for field, most in _COUNTED.items():
+        over = fields.claims[field] > most
         faults.claim(over, field, "V18", f"has more than {most} entries")
-    for field, most in (("modifiers", MODIFIERS_MAX), ("diagnosis_pointers", POINTERS_MAX)):
-        faults.line(_longer(raw.lines[field], most), field, "V18", f"has more than {most} entries")
-
-
-def _longer(lists: Sequence[Sequence[Any]], most: int) -> Bools:
-    return np.fromiter(map(len, lists), np.int64, len(lists)) > most
+    most = ICD_PROCEDURES_MAX
+    faults.claim(procedures > most, "icd_procedures", "V18", f"has more than {most} entries")
+    for field, most in _LISTS.items():
+        over = fields.lines[f"{field}.count"] > most
+        faults.line(over, field, "V18", f"has more than {most} entries")
 
 
 def _pointers(faults: Faults, claims: Claims, lines: Lines, diagnoses: Diagnoses) -> None:
@@ -327,7 +234,7 @@ def _pointers(faults: Faults, claims: Claims, lines: Lines, diagnoses: Diagnoses
     )
 
 
-def _form(faults: Faults, raw: Raw, claims: Claims) -> None:
+def _form(faults: Faults, fields: Fields, claims: Claims) -> None:
     known = (claims.type == PROFESSIONAL) | (claims.type == INSTITUTIONAL)
     faults.claim(
         ~known,
@@ -335,7 +242,7 @@ def _form(faults: Faults, raw: Raw, claims: Claims) -> None:
         "V15",
         "is neither CLAIM_TYPE_PROFESSIONAL nor CLAIM_TYPE_INSTITUTIONAL",
     )
-    has_bill_type = ~blank(raw.claims["type_of_bill"])
+    has_bill_type = claims.type_of_bill != ABSENT
     faults.claim(
         (claims.type == PROFESSIONAL) & has_bill_type,
         "type_of_bill",
@@ -350,7 +257,7 @@ def _form(faults: Faults, raw: Raw, claims: Claims) -> None:
     )
     faults.claim(
         np.isin(claims.frequency, _FREQUENCIES_WITH_ORIGINAL)
-        & blank(raw.claims["payer_claim_control_number"]),
+        & ~fields.claims["payer_claim_control_number"],
         "payer_claim_control_number",
         "V16",
         "is missing; a replacement (7) or void (8) names the payer's number of the original",
@@ -368,41 +275,49 @@ def _icd9(faults: Faults, claims: Claims, diagnoses: Diagnoses) -> None:
     )
 
 
-def _texts(faults: Faults, raw: Raw) -> None:
-    for field, limit in CLAIM_TEXTS.items():
-        _text(faults.claim, raw.claims[field], field, limit)
-    for field, limit in LINE_TEXTS.items():
-        _text(faults.line, raw.lines[field], field, limit)
-    for roles, add in ((raw.claim_roles, faults.claim), (raw.line_roles, faults.line)):
-        for name, role in roles.items():
-            for field, limit in PROVIDER_TEXTS.items():
-                _text(add, role.fields[field], f"{name}.{field}", limit, role)
-    if raw.lines["modifiers"]:
-        flat = list(chain.from_iterable(raw.lines["modifiers"]))
-        if _suspect(flat, _CODE_LENGTH_MAX):
-            bad = [
-                any(_faulty(text, _CODE_LENGTH_MAX) for text in texts)
-                for texts in raw.lines["modifiers"]
-            ]
-            faults.line(np.array(bad), "modifiers", "V17", _text_message(_CODE_LENGTH_MAX))
+def _dates(faults: Faults, sent: Sent) -> None:
+    for field in ("service_from_date", "service_to_date"):
+        missing = blank(sent.claims[field].values)
+        faults.claim(missing, field, "V04", "is missing; it is required")
+    for table, add in ((sent.claims, faults.claim), (sent.lines, faults.line)):
+        for field, dates in table.items():
+            if dates.field.kind is Kind.DAY:
+                add(_impossible(dates.values), field, "V13", _EXPECTED_DATE)
 
 
-def _text(
-    add: Callable[[Bools, str, str, str], None],
-    texts: Sequence[str],
-    field: str,
-    limit: int,
-    role: Role | None = None,
-) -> None:
+def _impossible(texts: Sequence[str]) -> Bools:
+    """Return which texts are there and are no date."""
+    days = np.fromiter(map(DAYS.__getitem__, texts), np.int64, len(texts))
+    bad = days == ABSENT_DAY
+    if np.count_nonzero(bad) == texts.count(""):
+        return np.zeros(len(texts), np.bool_)
+    return bad & ~blank(texts)
+
+
+def _texts(faults: Faults, sent: Sent) -> None:
+    for table, add in ((sent.claims, faults.claim), (sent.lines, faults.line)):
+        for field, texts in table.items():
+            if texts.field.kind in _CHECKED_TEXTS:
+                _text(add, texts, field)
+            if texts.field.kind is Kind.CODES:
+                _list(add, texts, field)
+
+
+def _text(add: _Add, texts: Values, field: str) -> None:
     """Look at all texts of a field at once; only where something is odd, at each."""
-    if not _suspect(texts, limit):
+    limit = texts.field.limit
+    if not _suspect(texts.values, limit):
         return
-    bad: Bools = np.array([_faulty(text, limit) for text in texts], np.bool_)
-    if role is not None:
-        mask = np.zeros(role.rows, np.bool_)
-        mask[role.present] = bad
-        bad = mask
-    add(bad, field, "V17", _text_message(limit))
+    bad = np.array([_faulty(text, limit) for text in texts.values], np.bool_)
+    add(texts.spread(bad), field, "V17", _text_message(limit))
+
+
+def _list(add: _Add, lists: Values, field: str) -> None:
+    limit = lists.field.limit
+    if not _suspect(list(chain.from_iterable(lists.values)), limit):
+        return
+    bad = [any(_faulty(text, limit) for text in texts) for texts in lists.values]
+    add(np.array(bad, np.bool_), field, "V17", _text_message(limit))
 
 
 def _suspect(texts: Sequence[str], limit: int) -> bool:

@@ -1,0 +1,156 @@
+"""The reader is compiled where there is a compiler; where there is none, nothing else changes."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from engine import native
+from engine.decode import READER, decode
+
+PROJECT = Path(__file__).parents[2]
+MUTATIONS = Path(__file__).with_name("mutations.py")
+
+
+def build_hook():
+    spec = importlib.util.spec_from_file_location("build", PROJECT / "ops" / "build_native.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def compiler(skip_or_fail) -> None:
+    """What a test asks for that compiles."""
+    if not shutil.which(os.environ.get("CC", "cc")):
+        skip_or_fail("no C compiler (cc, or CC)")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_installed_checkout_reads_with_the_compiled_reader():
+    assert READER == "native", "engine/native was not built for its source; run `make install`"
+
+
+@pytest.mark.usefixtures("compiler")
+def test_source_compiles_without_a_warning(tmp_path):
+    built = tmp_path / "fields.so"
+
+    said = build_hook().compile_native(built, "-Wall", "-Wextra", "-pedantic", "-Werror")
+
+    assert said == "compiled fields.so"
+    assert native.load(built)
+
+
+@pytest.mark.usefixtures("compiler")
+def test_library_of_another_source_is_not_used(tmp_path):
+    built = tmp_path / "fields.so"
+    build_hook().compile_native(built, "-USOURCE_ID", "-DSOURCE_ID=1")
+
+    assert built.is_file()
+    assert native.load(built) is None
+
+
+def test_file_that_is_no_library_is_not_used(tmp_path):
+    wrong = tmp_path / "fields.so"
+    wrong.write_bytes(b"not a library")
+
+    assert native.load(wrong) is None
+    assert native.load(tmp_path / "missing.so") is None
+
+
+def test_without_a_compiler_nothing_is_built_and_the_reason_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("CC", "no-such-compiler")
+    built = tmp_path / "fields.so"
+    built.write_bytes(b"of another day")
+
+    said = build_hook().compile_native(built)
+
+    assert said == "no C compiler (no-such-compiler): fields are read in Python"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("compiler")
+def test_failed_build_leaves_nothing_and_tells_the_command(tmp_path):
+    said = build_hook().compile_native(tmp_path / "fields.so", "-DSOURCE_ID=(")
+
+    assert "failed: fields are read in Python" in said
+    assert "fields.c" in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_compiled_reader_is_refused_where_there_is_none(monkeypatch):
+    from engine import fields_native
+
+    monkeypatch.setattr(fields_native, "LIBRARY", None)
+
+    with pytest.raises(RuntimeError, match="was not built"):
+        decode([], allow_zero_charge=True, reader="native")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what a build needs, so that nothing changes under the other tests."""
+    for name in ("engine", "loader", "server", "migrations", "ops", "clients"):
+        ignored = shutil.ignore_patterns("__pycache__", "_fields.*")
+        shutil.copytree(PROJECT / name, tmp_path / "copy" / name, ignore=ignored)
+    for name in ("pyproject.toml", "README.md", ".gitignore"):
+        shutil.copy(PROJECT / name, tmp_path / "copy" / name)
+    return tmp_path / "copy"
+
+
+def wheel_of(checkout: Path, **environment: str) -> Path:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "dist"],
+        cwd=checkout, check=True, capture_output=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    return next((checkout / "dist").glob("*.whl"))
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("compiler")
+def test_wheel_with_the_compiled_reader_is_for_one_platform(checkout):
+    wheel = wheel_of(checkout)
+
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"engine/native/_fields.so", "engine/native/fields.c"} <= set(names)
+    assert not wheel.name.endswith("-any.whl")
+
+
+@pytest.mark.full
+def test_wheel_without_a_compiler_is_for_every_platform(checkout):
+    wheel = wheel_of(checkout, CC="no-such-compiler")
+
+    assert "engine/native/_fields.so" not in zipfile.ZipFile(wheel).namelist()
+    assert wheel.name.endswith("-py3-none-any.whl")
+
+
+@pytest.mark.full
+@pytest.mark.usefixtures("compiler")
+def test_address_sanitizer_finds_nothing_in_mutated_bytes(tmp_path, skip_or_fail):
+    sanitizer = subprocess.run(
+        ["cc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(sanitizer).is_file():
+        skip_or_fail("cc has no AddressSanitizer (libasan.so)")
+    built = tmp_path / "fields.so"
+    build_hook().compile_native(built, "-g", "-fsanitize=address,undefined")
+    environment = {
+        **os.environ,
+        "LD_PRELOAD": sanitizer,
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "halt_on_error=1",
+        "PYTHONMALLOC": "malloc",
+    }
+
+    done = subprocess.run(
+        [sys.executable, str(MUTATIONS), "2", "20000", str(built)],
+        capture_output=True, text=True, timeout=600, check=False, env=environment,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "20000 buffers" in done.stdout
