@@ -1,6 +1,10 @@
 """Fixtures that every folder of tests uses."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,3 +43,29 @@ def sample_reference(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("snapshot") / "sample"
     build(PROJECT / "ops" / "reference-sample", folder)
     return Reference.open(folder)
+
+
+@contextmanager
+def _served(
+    *arguments: str, command: tuple[str, ...] = (sys.executable, "-m", "claimgate.command")
+) -> Iterator[str]:
+    with subprocess.Popen(
+        [*command, "serve", "--metrics", "", "--with-parent", *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        try:
+            ready = process.stdout.readline().split()
+            assert ready[:1] == ["ready"], "the service did not get ready"
+            yield ready[1]
+        finally:
+            process.stdin.close()
+            process.wait(30)
+    assert process.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def served() -> Callable[..., AbstractContextManager[str]]:
+    """Run a real service as a user does, for as long as a block; gives its address."""
+    return _served

@@ -28,21 +28,10 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[str]:
+def service(served) -> Iterator[str]:
     """A real service on a free port, with the sample tables and the embedded model."""
-    process = subprocess.Popen(
-        [*CLAIMGATE, "serve", "--listen", "127.0.0.1:0", "--metrics", "", "--with-parent",
-         "--reference", str(prepared_snapshot())],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert process.stdout
-    assert process.stdin
-    line = process.stdout.readline()
-    assert line.startswith("ready "), "the service did not get ready"
-    yield line.split()[1]
-    process.stdin.close()
-    assert process.wait(30) == 0
-    process.stdout.close()
+    with served("--listen", "127.0.0.1:0", "--reference", str(prepared_snapshot())) as address:
+        yield address
 
 
 def objects(text: str) -> list[dict]:

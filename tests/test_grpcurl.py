@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,18 +30,9 @@ def grpcurl(skip_or_fail) -> str:
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "claimgate.command", "serve", "--listen", "127.0.0.1:0",
-         "--metrics", "", "--with-parent", "--reference", str(prepared_snapshot())],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert process.stdout
-    assert process.stdin
-    yield process.stdout.readline().split()[1]
-    process.stdin.close()
-    process.wait(30)
-    process.stdout.close()
+def address(served) -> Iterator[str]:
+    with served("--listen", "127.0.0.1:0", "--reference", str(prepared_snapshot())) as address:
+        yield address
 
 
 @pytest.fixture

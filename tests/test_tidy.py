@@ -1,7 +1,6 @@
 """What a reader would notice: generated files are fresh, the wheel is whole, links lead on."""
 
 import re
-import socket
 import subprocess
 import sys
 import tomllib
@@ -151,31 +150,18 @@ def test_constraints_pin_every_requirement() -> None:
     assert names <= pinned
 
 
-def test_python_of_the_readme_runs() -> None:
-    """The call that the README shows, against a service on the address that it names."""
+def test_python_of_the_readme_runs(served) -> None:
+    """The call that the README shows, against a service on another port."""
     code = re.search(r"```python\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
     assert code
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    service = subprocess.Popen(
-        [sys.executable, "-m", "claimgate.command", "serve", "--listen", address,
-         "--metrics", "", "--with-parent"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    assert service.stdin
-    assert service.stdout
-    assert service.stdout.readline() == f"ready {address}\n"
-
-    done = subprocess.run(
-        [sys.executable, "-c", code[1].replace("127.0.0.1:50051", address)],
-        cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-
-    assert done.returncode == 0, done.stderr
     shown = re.search(r"asyncio\.run\(main\(\)\)  # (.*)", code[1])
     assert shown
+
+    with served("--listen", "127.0.0.1:0") as address:
+        done = subprocess.run(
+            [sys.executable, "-c", code[1].replace("127.0.0.1:50051", address)],
+            cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == shown[1]
-    service.stdin.close()
-    assert service.wait(30) == 0
-    service.stdout.close()

@@ -32,27 +32,17 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "venv" / "bin"
 
 
-def test_installed_package_serves_and_scores(environment: Path, tmp_path: Path) -> None:
+def test_installed_package_serves_and_scores(environment: Path, tmp_path: Path, served) -> None:
     claimgate = str(environment / "claimgate")
-    process = subprocess.Popen(
-        [claimgate, "serve", "--listen", "127.0.0.1:0", "--metrics", "", "--with-parent"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        text=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert process.stdout
-    assert process.stdin
-    address = process.stdout.readline().split()[1]
     sample = PROJECT / "ops" / "claims-sample" / "professional.837"
 
-    scored = subprocess.run(
-        [claimgate, "score", "--address", address, "--json", str(sample)],
-        capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path,
-    )  # fmt: skip
+    with served("--listen", "127.0.0.1:0", command=(claimgate,)) as address:
+        scored = subprocess.run(
+            [claimgate, "score", "--address", address, "--json", str(sample)],
+            capture_output=True, text=True, check=True, timeout=60, cwd=tmp_path,
+        )  # fmt: skip
 
     assert len([json.loads(line) for line in scored.stdout.splitlines()]) == 3
-    process.stdin.close()
-    assert process.wait(30) == 0
-    process.stdout.close()
 
 
 def test_installed_package_migrates(environment: Path) -> None:
