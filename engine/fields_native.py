@@ -190,15 +190,21 @@ def _kept_texts(content: bytes, claims: Mapping[str, Column]) -> dict[str, list[
     """Cut the texts that are kept out of the bytes."""
     # Slices of one text cost half of decoding each slice of the bytes; ASCII reads the same.
     latin = content.decode("latin-1")
-    texts = {}
-    for name, each in CLAIM_FIELDS.items():
-        if each.kind is not Kind.KEPT:
-            continue
-        cuts = claims[name].T.tolist()
-        texts[name] = list(map(latin.__getitem__, map(slice, *cuts)))
-        if not "".join(texts[name]).isascii():
-            texts[name] = [content[cut].decode() for cut in map(slice, *cuts)]
-    return texts
+    return {
+        name: _cut(content, latin, claims[name])
+        for name, each in CLAIM_FIELDS.items()
+        if each.kind is Kind.KEPT
+    }
+
+
+def _cut(content: bytes, latin: str, places: Column) -> list[str]:
+    if not places.any():
+        return [""] * len(places)
+    first, end = places.T.tolist()
+    texts = list(map(latin.__getitem__, map(slice, first, end)))
+    if "".join(texts).isascii():
+        return texts
+    return [content[cut].decode() for cut in map(slice, first, end)]
 
 
 def read_bytes(content: bytes) -> list[dict[str, Column]] | None:

@@ -104,7 +104,7 @@ async def run(
 def _rare_collections() -> Iterator[None]:
     """Let the garbage collector look through the claims under way less often: they hold no cycles.
 
-    With Python's own threshold it took 8 % of the loader's time.
+    With Python's own threshold it took more than 5 % of the loader's time.
     """
     thresholds = gc.get_threshold()
     gc.set_threshold(_COLLECT_AFTER_OBJECTS, *thresholds[1:])

@@ -83,7 +83,7 @@ def test_claim_without_a_member_is_nobody_elses(reader):
 def test_what_is_missing_is_marked(reader):
     whole, nobody, blank, alone = (claim_of(PLAIN, each) for each in "ABCD")
     nobody.person_id = ""
-    blank.person_id = blank.payer_id = " \t\xa0"
+    blank.person_id = blank.payer_id = " \xa0"
     alone.ClearField("billing_provider")
 
     batch = decoded(reader, whole, nobody, blank, alone)

@@ -14,7 +14,7 @@ CREATE FUNCTION current_tenant() RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN nullif(current_setting('claimgate.tenant', true), '');
 
--- Ids and codes compare byte by byte (COLLATE "C"): the order of a language costs several times as much in every index.
+-- Ids and codes compare byte by byte (COLLATE "C"): they have no language, and no index has to compare by its rules.
 -- Money is bigint cents, named so, as in the API: docs/decisions/0010-money-in-cents.md.
 
 -- The ledger: one row for each load transaction. ------------------------------------------------------------------
