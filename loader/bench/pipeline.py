@@ -185,5 +185,13 @@ def _family_cpu_s(pid: int) -> float:
     process = psutil.Process(pid)
     own = process.cpu_times()
     ended = own.children_user + own.children_system
-    living = [child.cpu_times() for child in process.children(recursive=True)]
-    return own.user + own.system + ended + sum(each.user + each.system for each in living)
+    return own.user + own.system + ended + sum(map(_cpu_s, process.children(recursive=True)))
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    """Return a process's seconds; one that has just ended counts with its parent's next time."""
+    try:
+        used = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(used.user + used.system)
