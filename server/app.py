@@ -1,6 +1,7 @@
 """The wiring: settings, engine, model, service; and the same backwards."""
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -31,6 +32,8 @@ from server.supervisor import supervise
 from server.telemetry import configure_logging, configure_tracing
 
 _LOG: Final = structlog.get_logger("server.app")
+
+_COLLECT_AFTER_OBJECTS: Final = 100_000
 
 Ready = Callable[[str], None]
 
@@ -83,10 +86,21 @@ async def serve_here(
             gather=gatherer.gather,
             metrics=metrics,
         )
+        _collect_rarely()
         async with serving(settings, parts, share_port=share_port) as service:
             with monitored(settings.metrics_listen, registry):
                 await _until_stopped(service, gatherer, metrics, ready, with_parent=with_parent)
     _LOG.info("stopped")
+
+
+def _collect_rarely() -> None:
+    """Leave what was loaded for good out of garbage collection, and collect the rest rarely.
+
+    A pass makes tens of thousands of objects, all of which end with it and hardly any in a cycle.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
 
 
 async def _until_stopped(
