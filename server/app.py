@@ -20,7 +20,7 @@ from engine.pipeline import Engine
 from engine.reference import Reference
 from server.children import until_stopped
 from server.embedded_model import model_at
-from server.engine_scorer import EngineScorer
+from server.engines import Engines
 from server.gather import Gatherer, Model
 from server.metrics import Metrics
 from server.model_client import ModelClient
@@ -69,20 +69,19 @@ async def serve_here(
     """Serve in this process alone; with a parent, until the parent ends at the latest."""
     configure_tracing(os.environ)
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    engine = Engine.with_all_rules(Reference.open(settings.reference))
+    engines = Engines(Engine.with_all_rules(Reference.open(settings.reference)))
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    metrics = Metrics(registry, engine.policy.approval_threshold)
+    metrics = Metrics(registry, engines.engine.policy.approval_threshold)
     async with (
         model_at(settings) as model_address,
         _model_client(settings, model_address) as model,
     ):
         gatherer = Gatherer(model, metrics)
         parts = Parts(
-            scorer=EngineScorer(engine),
-            validator=engine,
-            reference=ReferenceServicer(engine),
+            scorer=engines.scorer,
+            reference=ReferenceServicer(engines),
             gather=gatherer.gather,
             metrics=metrics,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from claimgate.v1 import score_pb2
 
+from engine.columns import Violation
 from engine.encode import encode
 from engine.gathered import Gathered
 from engine.pipeline import Engine, Pass, coverage_of
@@ -25,3 +26,7 @@ class EngineScorer:
         """Answer each message."""
         scored = self.engine.judge(read, gathered)
         return Judged(encode(scored, views), coverage_of(scored))
+
+    def validate(self, messages: Sequence[score_pb2.ClaimBatch]) -> list[list[Sequence[Violation]]]:
+        """Return the faults of each claim of each message."""
+        return self.engine.validate(messages)

@@ -11,7 +11,7 @@ from engine.gathered import Gathered
 from server.batcher import Work
 from server.errors import InternalFaultError, new_error_id
 from server.metrics import Metrics
-from server.scorer import EngineThread, Judged, Scorer
+from server.scorer import CurrentScorer, EngineThread, Judged
 from server.telemetry import stack_of, trace_id_of
 
 Gather = Callable[[Any], Awaitable[Gathered]]
@@ -25,9 +25,9 @@ class Passes:
     """Runs passes: every message of a pass is answered, or fails by itself."""
 
     def __init__(
-        self, engine: Scorer, thread: EngineThread, gather: Gather, metrics: Metrics
+        self, scorer: CurrentScorer, thread: EngineThread, gather: Gather, metrics: Metrics
     ) -> None:
-        self._engine = engine
+        self._scorer = scorer
         self._thread = thread
         self._gather = gather
         self._metrics = metrics
@@ -70,12 +70,14 @@ class Passes:
             record_exception=False,
             set_status_on_exception=False,
         ):
+            # Taken once: what was read with one set of tables must be scored with the same.
+            scorer = self._scorer()
             messages = [work.message for work in works]
-            read = await self._thread.run("read", self._engine.read, messages)
+            read = await self._thread.run("read", scorer.read, messages)
             with self._metrics.stage("gather"):
                 gathered = await self._gather(read)
             views = [work.view for work in works]
-            return await self._thread.run("score", self._engine.score, read, gathered, views)
+            return await self._thread.run("score", scorer.score, read, gathered, views)
 
 
 def _logged(error: Exception, work: Work) -> InternalFaultError:

@@ -1,4 +1,4 @@
-"""ReferenceService: what the answers rest on, read from the engine that gives them."""
+"""ReferenceService: what the answers rest on, read from the engine that gives them now."""
 
 from datetime import date
 from typing import TYPE_CHECKING, Final, cast
@@ -7,11 +7,11 @@ from claimgate.v1 import reference_service_pb2 as pb
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceServicer
 
 from engine.codes import code36
-from engine.pipeline import Engine
 from engine.reference import ProcedureFacts, describe
 from engine.rules.rule import Rule
 from engine.tables.snapshot import Release
 from server.calls import Context
+from server.engines import Engines
 from server.errors import InvalidFieldError, NotFoundError
 
 if TYPE_CHECKING:
@@ -27,15 +27,14 @@ _ISO_LENGTH: Final = len("2025-10-31")
 class ReferenceServicer(ReferenceServiceServicer):
     """Shows tables, rules and policy."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._rules = {rule.id: rule for rule in engine.rules}
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
 
     async def ListReleases(  # noqa: N802
         self, _request: pb.ListReleasesRequest, _context: Context
     ) -> pb.ListReleasesResponse:
         """List the releases of the snapshot."""
-        reference = self._engine.reference
+        reference = self._engines.engine.reference
         return pb.ListReleasesResponse(
             reference_release=reference.release,
             releases=[_release(each) for each in reference.manifest.releases],
@@ -48,7 +47,7 @@ class ReferenceServicer(ReferenceServiceServicer):
         code, day = _code(request.procedure_code), _day(request.date)
         if request.modifier.upper() not in _FEE_MODIFIERS:
             raise InvalidFieldError("modifier", "nothing, 26, TC or 53")
-        facts = describe(self._engine.reference, code, day, request.modifier)
+        facts = describe(self._engines.engine.reference, code, day, request.modifier)
         if not (facts.fee or facts.unit_limits or facts.hcpcs_level_2 or facts.in_pair_edits):
             raise NotFoundError("procedure in any table", procedure_code=code, date=request.date)
         return _procedure(facts)
@@ -57,22 +56,22 @@ class ReferenceServicer(ReferenceServiceServicer):
         self, _request: pb.ListRulesRequest, _context: Context
     ) -> pb.ListRulesResponse:
         """List every rule."""
-        return pb.ListRulesResponse(rules=map(documentation, self._rules.values()))
+        return pb.ListRulesResponse(rules=map(documentation, self._engines.engine.rules))
 
     async def GetRule(  # noqa: N802
         self, request: pb.GetRuleRequest, _context: Context
     ) -> pb.GetRuleResponse:
         """Show one rule."""
-        rule = self._rules.get(request.rule_id)
-        if rule is None:
-            raise NotFoundError("rule; ListRules shows them")
-        return pb.GetRuleResponse(rule=documentation(rule))
+        for rule in self._engines.engine.rules:
+            if rule.id == request.rule_id:
+                return pb.GetRuleResponse(rule=documentation(rule))
+        raise NotFoundError("rule; ListRules shows them")
 
     async def GetPolicy(  # noqa: N802
         self, _request: pb.GetPolicyRequest, _context: Context
     ) -> pb.GetPolicyResponse:
         """Show the policy that the caller's claims are scored under."""
-        policy = self._engine.policy
+        policy = self._engines.engine.policy
         return pb.GetPolicyResponse(
             policy_version=policy.version,
             review_min=policy.review_min,

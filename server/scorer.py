@@ -48,6 +48,22 @@ class Judged:
     """By rule id; PRICE stands for the price."""
 
 
+class Violation(Protocol):
+    """One structural fault of a claim."""
+
+    @property
+    def field(self) -> str:
+        """Path of the field."""
+
+    @property
+    def code(self) -> str:
+        """Stable code of the check."""
+
+    @property
+    def message(self) -> str:
+        """What was wrong, what was expected."""
+
+
 class Scorer(Protocol):
     """The engine as a pass sees it: plain functions over all messages of the pass."""
 
@@ -56,6 +72,15 @@ class Scorer(Protocol):
 
     def score(self, read: Any, gathered: Gathered, views: Sequence[int], /) -> Judged:
         """Answer each message."""
+
+    def validate(
+        self, messages: Sequence[score_pb2.ClaimBatch], /
+    ) -> Sequence[Sequence[Sequence[Violation]]]:
+        """Return the faults of each claim of each message."""
+
+
+CurrentScorer = Callable[[], Scorer]
+"""The engine in use: asked once for each pass, because another may take its place meanwhile."""
 
 
 class EngineThread:

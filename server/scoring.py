@@ -1,9 +1,9 @@
 """ScoringService: check, hand over, translate."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from time import monotonic
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
@@ -12,37 +12,12 @@ from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceServicer
 from server.batcher import Batcher, Work
 from server.calls import Context, current_call
 from server.errors import DeadlineError
-from server.scorer import Answer, EngineThread
+from server.scorer import Answer, CurrentScorer, EngineThread, Violation
 from server.streams import ScoringStream, StreamLimits, check_batch, checked_view
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 
 T = TypeVar("T")
-
-
-class Violation(Protocol):
-    """One structural fault of a claim."""
-
-    @property
-    def field(self) -> str:
-        """Path of the field."""
-
-    @property
-    def code(self) -> str:
-        """Stable code of the check."""
-
-    @property
-    def message(self) -> str:
-        """What was wrong, what was expected."""
-
-
-class Validator(Protocol):
-    """The part of the engine that checks structure alone."""
-
-    def validate(
-        self, messages: Sequence[score_pb2.ClaimBatch], /
-    ) -> Sequence[Sequence[Sequence[Violation]]]:
-        """Return the faults of each claim of each message."""
 
 
 class ScoringServicer(ScoringServiceServicer):
@@ -51,14 +26,14 @@ class ScoringServicer(ScoringServiceServicer):
     def __init__(
         self,
         batcher: Batcher,
-        validator: Validator,
+        scorer: CurrentScorer,
         thread: EngineThread,
         limits: StreamLimits,
         call_deadline_s: float,
         draining: asyncio.Event,
     ) -> None:
         self._batcher = batcher
-        self._validator = validator
+        self._scorer = scorer
         self._thread = thread
         self._limits = limits
         self._call_deadline_s = call_deadline_s
@@ -85,7 +60,7 @@ class ScoringServicer(ScoringServiceServicer):
     ) -> pb.ValidateClaimsResponse:
         """Check the structure of claims."""
         check_batch(request.batch, self._limits.claims_max)
-        checking = self._thread.run("validate", self._validator.validate, [request.batch])
+        checking = self._thread.run("validate", self._scorer().validate, [request.batch])
         [violations] = await _within(checking, self._deadline_s(context))
         return pb.ValidateClaimsResponse(
             validations=[

@@ -19,9 +19,9 @@ from server.interceptors import Edge
 from server.metrics import Metrics
 from server.passes import Gather, Passes
 from server.reference import SERVICE as REFERENCE_SERVICE
-from server.scorer import EngineThread, Scorer
+from server.scorer import CurrentScorer, EngineThread
 from server.scoring import SERVICE as SCORING_SERVICE
-from server.scoring import ScoringServicer, Validator
+from server.scoring import ScoringServicer
 from server.settings import Settings
 from server.standard import add_standard_services
 from server.streams import StreamLimits
@@ -31,8 +31,7 @@ from server.streams import StreamLimits
 class Parts:
     """What a service is made of."""
 
-    scorer: Scorer
-    validator: Validator
+    scorer: CurrentScorer
     reference: ReferenceServiceServicer
     gather: Gather
     metrics: Metrics
@@ -109,7 +108,7 @@ def _add_services(
     )
     scoring = ScoringServicer(
         service.batcher,
-        parts.validator,
+        parts.scorer,
         thread,
         limits,
         settings.call_deadline_ms / 1000,

@@ -128,10 +128,10 @@ Start = Callable[..., AbstractAsyncContextManager[Running]]
 
 @asynccontextmanager
 async def running(gather: Any = no_model, **changes: Any) -> AsyncIterator[Running]:
-    engine = PlainEngine()
     registry = CollectorRegistry()
+    started = Running(None, PlainEngine(), registry)
     metrics = Metrics(registry, approval_threshold=0.8)
-    parts = Parts(engine, engine, FaultyReference(), gather, metrics)
+    parts = Parts(lambda: started.engine, FaultyReference(), gather, metrics)
     settings = Settings(
         **{
             "listen": "127.0.0.1:0",
@@ -142,7 +142,8 @@ async def running(gather: Any = no_model, **changes: Any) -> AsyncIterator[Runni
         }
     )
     async with serving(settings, parts) as service:
-        yield Running(service, engine, registry)
+        started.service = service
+        yield started
 
 
 @pytest.fixture
