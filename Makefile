@@ -69,7 +69,7 @@ check: $(INSTALLED) ## Format, lint, types, import contracts, API lint
 
 .PHONY: proto
 proto: $(INSTALLED) ## Regenerate the messages from proto/
-	@$(BIN)/python -m grpc_tools.protoc -I proto --python_out=clients/python --grpc_python_out=clients/python \
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=clients/python --grpc_python_out=clients/python \
 	    --mypy_out=quiet:clients/python --mypy_grpc_out=quiet:clients/python \
 	    proto/claimgate/v1/*.proto proto/claimgate/serving/v1/*.proto
 

@@ -21,6 +21,7 @@ INSTITUTIONAL = 2
 
 MODIFIERS_MAX = 4
 POINTERS_MAX = 4
+CONDITION_CODES_MAX = 24
 
 POS_ABSENT = -1
 POS_INVALID = -2
@@ -79,6 +80,14 @@ class Claims(Table):
     """SEX_UNKNOWN, SEX_FEMALE or SEX_MALE."""
     total_charge_cents: Ints
     patient_paid_cents: Ints
+    payer: Ints
+    """The payer's id as an integer of `engine.words`."""
+    plan: Ints
+    """The member's plan as such an integer; 0 for none."""
+    contract: Ints
+    """The biller's contract with the payer as such an integer; 0 for none."""
+    authorization: Ints
+    """The claim's prior authorization as such an integer; 0 for none."""
     line_of_business: Ints
     """LOB_…, stated or derived from the kind of insurance."""
     insurance: Ints
@@ -93,6 +102,10 @@ class Claims(Table):
     inpatient: Bools
     """The type of bill is an inpatient one."""
     drg: Ints
+    drg_weight_e4: Ints
+    """Billed weight of the group in ten-thousandths; 0 for none."""
+    condition_codes: Ints
+    """Shape (claims, 24)."""
     patient_status: Ints
     billing_npi: Ints
     rendering_npi: Ints
@@ -105,6 +118,8 @@ class Claims(Table):
     billing_taxonomy: Ints
     zip5: Ints
     """ZIP of the service facility, else of the billing provider; 0 absent."""
+    patient_zip5: Ints
+    """ZIP of the patient's home; 0 absent."""
     has_documentation: Bools
     is_encounter: Bools
     is_test: Bools
@@ -152,6 +167,12 @@ class Lines(Table):
     facility_npi: Ints
     provider: Ints
     """Equal for lines of one claim that count as the same provider: by specialty, else by NPI."""
+    specialty: Ints
+    """Specialty code, else taxonomy, of who rendered the line, else of the biller; 0 unknown."""
+    taxonomy: Ints
+    """Taxonomy of who rendered the line, else of the biller; 0 unknown."""
+    authorization: Ints
+    """The line's prior authorization, else the claim's, as in `Claims`."""
     zip5: Ints
     emergency: Bools
     is_rental: Bools
@@ -179,6 +200,26 @@ class IcdProcedures(Table):
 
     claim: Ints
     code: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class OtherPayers(Table):
+    """One row per other payer of a claim, in the order of the claims."""
+
+    claim: Ints
+    payer: Ints
+    """The other payer's id as an integer of `engine.words`."""
+    sequence: Ints
+    """Its place in line as a code: P, S, T, A to H, U; 0 unknown."""
+    decided: Bools
+    """It says what it paid, be it nothing."""
+    paid_cents: Ints
+    adjusted: Bools
+    """It gives adjustments, of the claim or of its lines."""
+    adjustment_cents: Ints
+    """Sum of its adjustments, of the claim and of its lines."""
+    dated: Bools
+    """It gives the day of its decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +256,9 @@ class Batch:
     lines: Lines
     diagnoses: Diagnoses
     icd_procedures: IcdProcedures
+    other_payers: OtherPayers
+    persons: Sequence[tuple[str, str]] = field(repr=False)
+    """Payer id and member id of each number in `Claims.member`, as sent: patient data."""
     words: Mapping[str, int] = field(repr=False)
     """Free words of the pass, such as filing exceptions, as integers from 1."""
 

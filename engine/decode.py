@@ -5,8 +5,8 @@ Python. What the fields mean for a claim is worked out here, the same for both. 
 faults: where C reads, every claim that looks faulty is read again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from claimgate.v1 import claim_pb2, score_pb2
@@ -26,18 +26,21 @@ from engine.columns import (
     SEX_MALE,
     SEX_UNKNOWN,
     Batch,
+    Bools,
     Claims,
     Dates,
     Diagnoses,
     IcdProcedures,
     Ints,
     Lines,
+    OtherPayers,
     Received,
 )
 from engine.fields import Column, Fields
 from engine.fields_python import Memory, blank
 from engine.insurance import HMO, INSURANCE, LINE_OF_BUSINESS, MEDICARE_ADVANTAGE_KIND
 from engine.validate import Tables, validate
+from engine.words import BLANK, word_key
 
 Reader = Literal["native", "python"]
 
@@ -48,6 +51,17 @@ _FEMALE, _MALE = code36("F"), code36("M")
 _ICD9_QUALIFIERS: Final = (code36("BK"), code36("BF"))
 _INPATIENT_BILLS: Final = frozenset({"11", "18", "21", "28", "41", "65", "66", "86"})
 _BILLS_MAX: Final = 100_000
+_OTHER_PAYER_TYPES: Final = (
+    np.int32,
+    np.int64,
+    np.int64,
+    np.bool_,
+    np.int64,
+    np.bool_,
+    np.int64,
+    np.bool_,
+)
+_CENTS_BOUND: Final = 1 << 60
 _LINES_OF_BUSINESS: Final = len(claim_pb2.LineOfBusiness.values())
 
 
@@ -72,6 +86,7 @@ class _Inpatient(dict[int, bool]):
 
 _INPATIENT: Final = _Inpatient()
 _INSURANCE: Final = Memory(lambda text: INSURANCE.get(text.strip().upper(), 0))
+_WORDS: Final = Memory(word_key)
 _HMOS: Final = Memory(lambda text: text.strip().upper() == HMO)
 
 
@@ -90,7 +105,8 @@ def decode(
     words = _Words({"": 0})
     read = fields_native.read(messages, message) if reader == "native" else None
     fields, sent = read or fields_python.read(messages, message)
-    tables = _tables(fields, words)
+    member, persons = _members(fields)
+    tables = _tables(fields, words, member)
     violations = validate(fields, sent, tables, allow_zero_charge=allow_zero_charge)
     received = Received(
         claim_ids=fields.texts["claim_id"],
@@ -105,13 +121,15 @@ def decode(
         tables.lines,
         tables.diagnoses,
         tables.icd_procedures,
+        _other_payers(messages, fields),
+        persons,
         words,
     )
     return _without(batch, violations.keys()) if violations else batch
 
 
-def _tables(fields: Fields, words: _Words) -> Tables:
-    claims = _claims(fields, words)
+def _tables(fields: Fields, words: _Words, member: Ints) -> Tables:
+    claims = _claims(fields, words, member)
     return Tables(claims, _lines(fields, claims), _diagnoses(fields), _icd_procedures(fields))
 
 
@@ -134,11 +152,13 @@ def _without(batch: Batch, unscorable: Iterable[int]) -> Batch:
         kept(batch.lines),
         kept(batch.diagnoses),
         kept(batch.icd_procedures),
+        kept(batch.other_payers),
+        batch.persons,
         batch.words,
     )
 
 
-def _claims(fields: Fields, words: _Words) -> Claims:
+def _claims(fields: Fields, words: _Words, member: Ints) -> Claims:
     sent = fields.claims
     count = len(fields.message)
     facility_zip, billing_zip = sent["facility_provider.zip"], sent["billing_provider.zip"]
@@ -151,7 +171,7 @@ def _claims(fields: Fields, words: _Words) -> Claims:
         type=sent["claim_type"],
         version=np.where(version == 0, 1, version),
         frequency=_or_default(sent["frequency_code"], "1"),
-        member=_members(fields),
+        member=member,
         birth_date=_days(sent["patient_date_of_birth"]),
         service_from=_days(sent["service_from_date"]),
         service_to=_days(sent["service_to_date"]),
@@ -161,6 +181,10 @@ def _claims(fields: Fields, words: _Words) -> Claims:
         sex=_sex(sent["patient_sex"]),
         total_charge_cents=sent["total_charge_cents"],
         patient_paid_cents=sent["patient_paid_cents"],
+        payer=_mapped(_WORDS, fields.texts["payer_id"], np.int64),
+        plan=sent["insurance_plan_id"],
+        contract=sent["billing_provider.contract_id"],
+        authorization=sent["prior_authorization_number"],
         line_of_business=line_of_business,
         insurance=insurance,
         payer_sequence=_or_default(sent["payer_sequence"], "P"),
@@ -171,6 +195,8 @@ def _claims(fields: Fields, words: _Words) -> Claims:
         type_of_bill=sent["type_of_bill"],
         inpatient=_mapped(_INPATIENT, sent["type_of_bill"].tolist(), np.bool_),
         drg=sent["drg_code"],
+        drg_weight_e4=sent["drg_weight_e4"],
+        condition_codes=sent["condition_codes"],
         patient_status=sent["patient_status"],
         billing_npi=sent["billing_provider.npi"],
         rendering_npi=sent["rendering_provider.npi"],
@@ -182,6 +208,7 @@ def _claims(fields: Fields, words: _Words) -> Claims:
         billing_tin=sent["billing_provider.tin"],
         billing_taxonomy=sent["billing_provider.taxonomy"],
         zip5=np.where(facility_zip == ABSENT, billing_zip, facility_zip).astype(np.int32),
+        patient_zip5=sent["patient_zip"],
         has_documentation=sent["has_documentation"],
         is_encounter=sent["is_encounter"],
         is_test=sent["is_test"],
@@ -199,7 +226,8 @@ def _lines(fields: Fields, claims: Claims) -> Lines:
     service_to = _days(sent["service_to_date"])
     place = sent["place_of_service"]
     facility_zip = sent["facility_provider.zip"]
-    rendering, provider = _rendering(fields, claims)
+    authorization = sent["prior_authorization_number"]
+    rendered = _rendering(fields, claims)
     return Lines(
         claim=owner,
         number=sent["line_number"],
@@ -217,12 +245,15 @@ def _lines(fields: Fields, claims: Claims) -> Lines:
         place_of_service=np.where(place == POS_ABSENT, claims.place_of_service[owner], place),
         pointers=sent["diagnosis_pointers"],
         ndc=sent["ndc"],
-        rendering_npi=rendering,
+        rendering_npi=rendered.npi,
         ordering_npi=sent["ordering_provider.npi"],
         referring_npi=sent["referring_provider.npi"],
         supervising_npi=sent["supervising_provider.npi"],
         facility_npi=sent["facility_provider.npi"],
-        provider=provider,
+        provider=rendered.key,
+        specialty=rendered.specialty,
+        taxonomy=rendered.taxonomy,
+        authorization=np.where(authorization == BLANK, claims.authorization[owner], authorization),
         zip5=np.where(facility_zip == ABSENT, claims.zip5[owner], facility_zip).astype(np.int32),
         emergency=sent["emergency_indicator"],
         is_rental=sent["is_rental"],
@@ -232,7 +263,16 @@ def _lines(fields: Fields, claims: Claims) -> Lines:
     )
 
 
-def _rendering(fields: Fields, claims: Claims) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+class _Rendered(NamedTuple):
+    """Who rendered each line. Shapes are (lines,)."""
+
+    npi: NDArray[np.int64]
+    key: NDArray[np.int64]
+    specialty: NDArray[np.int64]
+    taxonomy: NDArray[np.int64]
+
+
+def _rendering(fields: Fields, claims: Claims) -> _Rendered:
     """Who rendered each line, and the key by which lines of one claim count as the same provider.
 
     Physicians of one group and one specialty count as one (Claims Processing Manual ch. 12 s.
@@ -240,19 +280,34 @@ def _rendering(fields: Fields, claims: Claims) -> tuple[NDArray[np.int64], NDArr
     provider: the biller.
     """
     owner = fields.lines["claim"]
-    specialty = _specialty(fields.claims, "rendering_provider")
-    specialty = np.where(
-        specialty == ABSENT, _specialty(fields.claims, "billing_provider"), specialty
-    )
     default = np.where(claims.rendering_npi == ABSENT, claims.billing_npi, claims.rendering_npi)
     own_npi = fields.lines["rendering_provider.npi"]
-    own_specialty = _specialty(fields.lines, "rendering_provider")
-    has_own = own_npi != ABSENT
-    npi = np.where(has_own, own_npi, default[owner])
-    known = np.where(has_own & (own_npi != default[owner]), own_specialty, specialty[owner])
-    key = np.where(known > 0, known, -npi)
+    npi = np.where(own_npi != ABSENT, own_npi, default[owner])
+    other = (own_npi != ABSENT) & (own_npi != default[owner])
+    specialty = _of_renderer(fields, _specialty, other)
     institutional = claims.type[owner] == INSTITUTIONAL
-    return npi, np.where(institutional, -claims.billing_npi[owner], key)
+    return _Rendered(
+        npi=npi,
+        key=np.where(
+            institutional, -claims.billing_npi[owner], np.where(specialty > 0, specialty, -npi)
+        ),
+        specialty=specialty,
+        taxonomy=_of_renderer(fields, _taxonomy, other),
+    )
+
+
+def _of_renderer(
+    fields: Fields, what: Callable[[Mapping[str, Column], str], Column], other: Bools
+) -> NDArray[np.int64]:
+    """A fact of who rendered each line: the line's own where it names another, else the claim's."""
+    claim = what(fields.claims, "rendering_provider")
+    claim = np.where(claim == ABSENT, what(fields.claims, "billing_provider"), claim)
+    own = what(fields.lines, "rendering_provider")
+    return np.where(other, own, claim[fields.lines["claim"]])
+
+
+def _taxonomy(table: Mapping[str, Column], role: str) -> Column:
+    return table[f"{role}.taxonomy"]
 
 
 def _specialty(table: Mapping[str, Column], role: str) -> NDArray[np.int64]:
@@ -271,12 +326,52 @@ def _insurance(fields: Fields) -> tuple[Ints, Ints]:
     return insurance, np.where(known, stated, derived)
 
 
-def _members(fields: Fields) -> NDArray[np.int32]:
-    """Number the members of the pass; a claim without a member id is a member of its own."""
-    known = zip(fields.texts["payer_id"], fields.texts["person_id"], strict=True)
+def _members(fields: Fields) -> tuple[NDArray[np.int32], Sequence[tuple[str, str]]]:
+    """Number the members of the pass, and name them; a claim without a member id has its own."""
+    known = list(zip(fields.texts["payer_id"], fields.texts["person_id"], strict=True))
     keys = [key if key[1] else row for row, key in enumerate(known)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return _mapped(numbers, keys, np.int32)
+    persons = [key if isinstance(key, tuple) else (known[key][0], "") for key in numbers]
+    return _mapped(numbers, keys, np.int32), persons
+
+
+def _other_payers(messages: Sequence[score_pb2.ClaimBatch], fields: Fields) -> OtherPayers:
+    """Read other payers message by message: few claims have any, and those have one or two."""
+    rows = np.flatnonzero(fields.claims["other_payers"])
+    starts = np.searchsorted(fields.message, np.arange(len(messages))).tolist()
+    places = zip(fields.message[rows].tolist(), rows.tolist(), strict=True)
+    found = [
+        (row, *payer)
+        for number, row in places
+        for payer in _payers_of(messages[number].claims[row - starts[number]])
+    ]
+    columns = zip(*found, strict=True) if found else [()] * len(_OTHER_PAYER_TYPES)
+    return OtherPayers(*(np.array(c, t) for c, t in zip(columns, _OTHER_PAYER_TYPES, strict=True)))
+
+
+def _payers_of(claim: claim_pb2.Claim) -> Iterator[tuple[Any, ...]]:
+    for payer in claim.other_payers:
+        of_lines = [
+            each.adjustments
+            for line in claim.lines
+            for each in line.prior_adjudications
+            if each.payer_id == payer.payer_id
+        ]
+        adjustments = [each for group in (payer.adjustments, *of_lines) for each in group]
+        yield (
+            _WORDS[payer.payer_id],
+            code36(payer.payer_sequence),
+            payer.HasField("paid_cents"),
+            _bounded(payer.paid_cents),
+            bool(adjustments),
+            _bounded(sum(each.amount_cents for each in adjustments)),
+            bool(payer.adjudication_date.strip()),
+        )
+
+
+def _bounded(cents: int) -> int:
+    """Keep absurd amounts within what sums of a few of them can hold; they balance with nothing."""
+    return max(-_CENTS_BOUND, min(cents, _CENTS_BOUND))
 
 
 def _missing(fields: Fields) -> NDArray[np.int8]:

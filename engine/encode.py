@@ -23,7 +23,7 @@ from engine.reference import Reference
 from engine.rules.rule import Kind, Rule
 from engine.verdict import Verdict
 
-ENGINE_VERSION: Final = "2"
+ENGINE_VERSION: Final = "3"
 """Part of every answer; goes up with any change that may change a bit of a result."""
 
 _MODEL_STATUS: Final = {

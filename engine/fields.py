@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import MODIFIERS_MAX, POINTERS_MAX, Ints
+from engine.columns import CONDITION_CODES_MAX, MODIFIERS_MAX, POINTERS_MAX, Ints
 
 Column = NDArray[Any]
 
@@ -49,6 +49,8 @@ class Kind(IntEnum):
     """Whether there is a provider in this role; its fields are `<role>.<field>`."""
     ROWS = 15
     """A list with a table of its own."""
+    WORD = 16
+    """A text without a form of its own as the integer of `engine.words`; 0 where it is blank."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ def _kept(limit: int) -> Field:
     return Field(Kind.KEPT, limit=limit, entries=2)
 
 
+def _word(limit: int) -> Field:
+    return Field(Kind.WORD, np.int64, limit)
+
+
 def _int(dtype: type[np.generic] = np.int32) -> Field:
     return Field(Kind.INT, dtype)
 
@@ -110,7 +116,7 @@ _PROVIDER: Final = {
     "state": _text(2),
     "zip": Field(Kind.ZIP5, np.int64, 10),
     "network_status": _text(50),
-    "contract_id": _text(100),
+    "contract_id": _word(100),
 }
 
 
@@ -149,11 +155,11 @@ CLAIM_FIELDS: Final[Mapping[str, Field]] = {
     "financial_class": _text(50),
     "insurance_type": _kept(100),
     "line_of_business": _int(),
-    "insurance_plan_id": _text(100),
+    "insurance_plan_id": _word(100),
     "payer_id": _kept(80),
     "payer_name": _text(60),
     "payer_sequence": _code(),
-    "prior_authorization_number": _text(50),
+    "prior_authorization_number": _word(50),
     "referral_number": _text(50),
     "timely_filing_exception": _kept(32),
     "delay_reason_code": _int(),
@@ -163,13 +169,15 @@ CLAIM_FIELDS: Final[Mapping[str, Field]] = {
     "type_of_bill": _code(),
     "patient_status": _code(),
     "drg_code": _code(),
+    "drg_weight_e4": _int(np.int64),
     "batch_id": _text(100),
     "has_documentation": _BOOL,
     "is_encounter": _BOOL,
     "is_test": _BOOL,
+    "patient_zip": Field(Kind.ZIP5, np.int32, 10),
     "attributes": _count(50),
     "other_payers": _count(10),
-    "condition_codes": _count(24),
+    "condition_codes": Field(Kind.CODES, np.int16, _CODE_LENGTH_MAX, CONDITION_CODES_MAX),
     "occurrence_codes": _count(24),
     "occurrence_spans": _count(24),
     "value_codes": _count(24),
@@ -180,7 +188,7 @@ CLAIM_FIELDS: Final[Mapping[str, Field]] = {
     "lines": Field(Kind.ROWS),
 }
 CLAIM_ROLES: Final[Mapping[str, Mapping[str, Field]]] = {
-    "billing_provider": _provider("npi", "tin", "taxonomy", "specialty", "zip"),
+    "billing_provider": _provider("npi", "tin", "taxonomy", "specialty", "zip", "contract_id"),
     "rendering_provider": _provider("npi", "taxonomy", "specialty"),
     "attending_provider": _provider("npi"),
     "operating_provider": _provider("npi"),
@@ -204,7 +212,7 @@ LINE_FIELDS: Final[Mapping[str, Field]] = {
     "place_of_service": _PLACE,
     "diagnosis_pointers": Field(Kind.INTS, np.int32, entries=POINTERS_MAX),
     "ndc": _code(np.int64),
-    "prior_authorization_number": _text(50),
+    "prior_authorization_number": _word(50),
     "emergency_indicator": _BOOL,
     "is_rental": _BOOL,
     "rental_month": _int(),

@@ -28,6 +28,7 @@ from engine.fields import (
     Fields,
     Kind,
 )
+from engine.words import word_key
 
 _MEMORY_MAX: Final = 200_000
 _ROLE: Final = Field(Kind.ROLE, np.bool_)
@@ -249,6 +250,7 @@ _CONVERT: Final[Mapping[Kind, Callable[[Sequence[Any], Field], Column]]] = {
     Kind.NPI: _mapped(Memory(_npi)),
     Kind.PLACE: _mapped(Memory(_place)),
     Kind.ZIP5: _mapped(Memory(_zip5)),
+    Kind.WORD: _mapped(Memory(word_key)),
     Kind.INT: _numbers,
     Kind.BOOL: _numbers,
     Kind.FILLED: _filled,

@@ -40,16 +40,15 @@ _EXPECTED_DATE: Final = "is no calendar date from 1900 to 2100; write it as YYYY
 _ICD9_LAST_DAY: Final = np.datetime64("2015-09-30", "D")
 _FREQUENCIES_WITH_ORIGINAL: Final = (code36("7"), code36("8"))
 _CHECKED_TEXTS: Final = frozenset(
-    {Kind.CODE, Kind.NPI, Kind.PLACE, Kind.ZIP5, Kind.TEXT, Kind.FILLED, Kind.KEPT}
+    {Kind.CODE, Kind.NPI, Kind.PLACE, Kind.ZIP5, Kind.TEXT, Kind.FILLED, Kind.KEPT, Kind.WORD}
 )
 _COUNTED: Final = {
     name: field.limit for name, field in CLAIM_FIELDS.items() if field.kind is Kind.COUNT
 }
-_LISTS: Final = {
-    name: field.entries
-    for name, field in LINE_FIELDS.items()
-    if field.kind in {Kind.CODES, Kind.INTS}
-}
+_LISTS, _LINE_LISTS = (
+    {name: field.entries for name, field in table.items() if field.kind in {Kind.CODES, Kind.INTS}}
+    for table in (CLAIM_FIELDS, LINE_FIELDS)
+)
 
 
 _Add = Callable[[Bools, str, str, str], None]
@@ -217,6 +216,9 @@ def _counts(faults: Faults, fields: Fields, tables: Tables) -> None:
     most = ICD_PROCEDURES_MAX
     faults.claim(procedures > most, "icd_procedures", "V18", f"has more than {most} entries")
     for field, most in _LISTS.items():
+        over = fields.claims[f"{field}.count"] > most
+        faults.claim(over, field, "V18", f"has more than {most} entries")
+    for field, most in _LINE_LISTS.items():
         over = fields.lines[f"{field}.count"] > most
         faults.line(over, field, "V18", f"has more than {most} entries")
 

@@ -13,7 +13,7 @@
 
 enum kind {
     SKIPPED, CODE, DAY, NPI, PLACE, ZIP5, INT, BOOL, TEXT, FILLED, KEPT, COUNT, CODES, INTS, ROLE,
-    ROWS
+    ROWS, WORD
 };
 enum outcome { OK, MALFORMED, FOREIGN, NO_ROOM };
 enum wire { VARINT = 0, EIGHT_BYTES = 1, LENGTH = 2, FOUR_BYTES = 5 };
@@ -254,6 +254,20 @@ static int64_t zip5(struct span text)
     return text.end - text.at >= 5 ? decimal(text.at, 5) : UNCODABLE;
 }
 
+/* A text of ASCII as engine.words.word_key has it: FNV-1a over capital letters. */
+static int64_t word_key(struct span text)
+{
+    if (text.at == text.end)
+        return 0;
+    uint64_t value = 0xcbf29ce484222325u;
+    for (; text.at < text.end; text.at++) {
+        uint8_t byte = *text.at;
+        value = (value ^ (uint8_t)(byte - (byte >= 'a' && byte <= 'z' ? 32 : 0))) * 0x100000001b3u;
+    }
+    int64_t key = (int64_t)(value & INT64_MAX);
+    return key ? key : 1;
+}
+
 /* The value of a text of ASCII alone. */
 static int64_t value_of(const struct field *field, struct span text)
 {
@@ -263,6 +277,7 @@ static int64_t value_of(const struct field *field, struct span text)
     case NPI: return npi(text);
     case PLACE: return place(text);
     case ZIP5: return zip5(text);
+    case WORD: return word_key(text);
     default: return code36(text, field->size);
     }
 }
