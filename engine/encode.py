@@ -202,29 +202,29 @@ class _Lines:
         """Add the lines of a claim to its result."""
         add = result.lines.add
         for line in range(self._first[row], self._first[row] + self._count[row]):
-            if not self._priced[line]:
-                add(
+            if self._priced[line]:
+                added = add(
+                    line_number=self._number[line],
+                    disposition=self._disposition[line],
+                    price_status=self._status[line],
+                    allowed_cents=self._allowed[line],
+                    payable_cents=self._payable[line],
+                    rvu_total_e4=self._rvu[line],
+                    locality=self._locality[line],
+                )
+            else:
+                added = add(
                     line_number=self._number[line],
                     disposition=self._disposition[line],
                     price_status=self._status[line],
                     no_price_reason=self._reason[line],
                 )
-                continue
-            added = add(
-                line_number=self._number[line],
-                disposition=self._disposition[line],
-                price_status=self._status[line],
-                allowed_cents=self._allowed[line],
-                payable_cents=self._payable[line],
-                rvu_total_e4=self._rvu[line],
-                locality=self._locality[line],
-            )
             if view == pb.VIEW_TRACE:
                 added.trace.extend(trace(self._scored, line))
 
 
 def trace(scored: Scored, row: int) -> list[pb.PriceStep]:
-    """Return the price of one line step by step."""
+    """Return the price of one line step by step, or what stands in its way."""
     steps = steps_of(
         scored.allowed, scored.batch, scored.facts, scored.reference, scored.policy, row
     )

@@ -12,6 +12,7 @@ from claimgate.command import display
 
 if TYPE_CHECKING:
     from loader.migrate import Database
+    from loader.quote import Quote
 
 INPUT_REFUSED: Final = 3
 """Exit status: some input could not be read; everything else was done."""
@@ -247,6 +248,88 @@ def reference_show(
         return NOT_FOUND
     display.show(json.dumps(asdict(facts), indent=1, default=str))
     return 0
+
+
+def price(
+    code: str,
+    *,
+    date_: str,
+    zip_: str,
+    units: str = "",
+    minutes: str = "",
+    modifiers: str = "",
+    pos: str = "11",
+    charge: str = "",
+    also: list[str] | None = None,
+    reference: Path | None = None,
+    as_json: bool = False,
+) -> int:
+    """Price a procedure by the fee schedule, step by step, as the service does.
+
+    Exit status 1 where a value cannot be read or no table has the code.
+
+    Args:
+        code: CPT or HCPCS code.
+        date_: Day of service, ISO date.
+        zip_: ZIP code of the place of service; it decides the locality.
+        units: How many units. [1]
+        minutes: Minutes of anesthesia, instead of units.
+        modifiers: Modifiers with commas between them, such as 26,50.
+        pos: Place of service; it decides whether the price is that of a facility.
+        charge: What is charged, in dollars; left out, the charge limits nothing.
+        also: Another line of the same claim, CODE-MODIFIERSxUNITS, such as 20610-59x2; repeatable.
+        reference: Folder made by `reference build`; left out, the sample tables.
+        as_json: One JSON object.
+    """
+    from engine.reference import Reference  # noqa: PLC0415
+    from loader import quote  # noqa: PLC0415
+    from loader.places import prepared_snapshot  # noqa: PLC0415
+
+    if units and minutes:
+        raise quote.QuoteError("--units and --minutes exclude each other; give one of them")
+    asked = quote.QuotedLine(
+        quote.procedure_code(code),
+        quote.modifiers_of(modifiers),
+        quote.thousandths(minutes or units or "1", "--minutes" if minutes else "--units"),
+        minutes=bool(minutes),
+        charge_cents=quote.cents(charge, "--charge") if charge else quote.NO_CHARGE_CENTS,
+    )
+    lines = [asked, *map(quote.QuotedLine.of_text, also or ())]
+    day, tables = _day(date_), Reference.open(reference or prepared_snapshot())
+    found = quote.quote(tables, lines, day=day, zip_code=zip_, place=pos)
+    for warning in found.warnings:
+        display.warn(warning)
+    if as_json:
+        display.show(json.dumps(found.facts(), indent=1))
+    else:
+        _show_quote(found)
+    return 0
+
+
+def _show_quote(found: Quote) -> None:
+    for each in found.lines:
+        rows = [
+            (step.step, step.detail, _dollars(step.amount_cents) if step.amount_cents else "")
+            for step in each.trace
+        ]
+        allowed = each.price_status if each.allowed_cents is None else _dollars(each.allowed_cents)
+        display.show_table(
+            each.line,
+            ("step", "found or done", "amount"),
+            [*rows, ("allowed", "", allowed)],
+            right=(2,),
+        )
+    if found.price_stand_ins:
+        display.show(f"stand in on that day: {', '.join(found.price_stand_ins)}")
+    if len(found.lines) > 1:
+        total = "none" if found.allowed_cents is None else _dollars(found.allowed_cents)
+        unpriced = f", {found.unpriced_lines} without a price" if found.unpriced_lines else ""
+        display.show(f"allowed for {len(found.lines)} lines: {total}{unpriced}")
+    display.show(f"snapshot {found.reference_release}, policy {found.policy_version}")
+
+
+def _dollars(cents: int) -> str:
+    return f"{cents / 100:,.2f}"
 
 
 def _day(text: str) -> date:

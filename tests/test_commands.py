@@ -164,6 +164,57 @@ def test_reference_show_tells_what_the_tables_say() -> None:
     assert facts["fee"]["status"] == "A"
 
 
+def test_price_prints_each_step_of_the_worked_example() -> None:
+    done = run("price", "99213", "--zip", "10001", "--date", "2024-04-15", "--units", "2")
+
+    assert done.returncode == 0, done.stderr
+    text = " ".join(done.stdout.split())
+    fee = "(1.30 x 1.065 + 1.33 x 1.166 + 0.10 x 1.656) x 33.2875"
+    for told in (
+        "99213, status A: active", "non-facility, locality 1320201", fee, "103.22",
+        "units x 2 206.44",
+        "stand in on that day: anesthesia_cf ANES2025, zip_locality ZIP5-2025-10",
+    ):  # fmt: skip
+        assert told in text
+
+
+def test_price_of_several_lines_as_json() -> None:
+    done = run(
+        "price", "45385", "--zip", "35201", "--date", "2025-10-15", "--pos", "22", "--json",
+        "--modifiers", "51", "--charge", "1,000.00", "--also", "45380-59", "--also", "27447x2",
+    )  # fmt: skip
+
+    found = json.loads(done.stdout)
+    assert [each["line"] for each in found["lines"]] == ["45385-51", "45380-59", "27447"]
+    assert found["allowed_cents"] == sum(each["allowed_cents"] for each in found["lines"])
+    steps = [step["step"] for step in found["lines"][1]["trace"]]
+    assert steps[-2:] == ["endoscopy", "multiple_procedures"]
+    assert found["reference_release"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("9921", "--zip", "35201", "--date", "2025-10-15"), "no CPT or HCPCS code"),
+        (("99998", "--zip", "35201", "--date", "2025-10-15"), "no table of the snapshot has"),
+        (("99213", "--zip", "3520", "--date", "2025-10-15"), "no ZIP code"),
+        (("99213", "--zip", "35201", "--date", "2025-13-15"), "no day"),
+        (("99213", "--zip", "35201", "--date", "2025-10-15", "--modifiers", "2"), "no modifier"),
+        (
+            ("00170", "--zip", "35201", "--date", "2025-10-15", "--units", "1", "--minutes", "9"),
+            "exclude each other",
+        ),
+    ],
+)
+def test_price_of_what_cannot_be_read_is_refused(arguments: tuple[str, ...], told: str) -> None:
+    done = run("price", *arguments)
+
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not done.stdout
+
+
 def test_plaintext_port_for_other_machines_is_refused() -> None:
     done = run("serve", "--listen", "0.0.0.0:0", "--reference", prepared_snapshot())
 

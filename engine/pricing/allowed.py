@@ -49,6 +49,8 @@ class PriceReason(IntEnum):
     """
     REPORT = 13
     """Priced from the report."""
+    INCIDENT_TO = 14
+    """Incident to a physician's service (PC/TC indicator 5): not paid apart in a facility."""
 
 
 @dataclass(frozen=True, slots=True)

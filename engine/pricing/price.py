@@ -17,6 +17,8 @@ from engine.reference import Reference
 
 _LETTER: Final = {letter: ord(letter) for letter in "ABCEIJMNPRTX"}
 _BUNDLED: Final = np.isin(np.arange(256), [_LETTER[letter] for letter in "BP"])
+_INCIDENT_TO: Final = 5
+"""PC/TC indicator."""
 
 _REASON_OF_LETTER: Final = np.zeros(256, np.int8)
 """By ASCII of the status letter; both tables hold 0 for a row that may have a price."""
@@ -82,12 +84,14 @@ def _reason_of_values(
     """Why a line with a payable status has no price all the same."""
     mpfs, facts = schedule.reference.mpfs, schedule.facts
     row, worthless = facts.mpfs[line], values.total_e5 == 0
+    facility = facts.facility[line]
     reason = np.zeros(len(line), np.int8)
+    reason[facility & (mpfs.pctc[row] == _INCIDENT_TO)] = PriceReason.INCIDENT_TO
     reason[worthless] = PriceReason.ZERO
     reason[worthless & (mpfs.status[row] == _LETTER["R"])] = PriceReason.REPORT
     if needs_locality:
         reason[facts.locality[line] < 0] = PriceReason.LOCALITY
-    reason[not_applicable(mpfs, row, facts.facility[line])] = PriceReason.NA
+    reason[not_applicable(mpfs, row, facility)] = PriceReason.NA
     reason[mpfs.not_for_payment[row]] = PriceReason.NOT_FOR_PAYMENT
     return reason
 

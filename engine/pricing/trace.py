@@ -1,15 +1,17 @@
 """The price of one line step by step, in words and figures that can be computed again."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from engine.codes import text36
-from engine.columns import Batch
+from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch
 from engine.facts import Facts
 from engine.policy import Policy
-from engine.pricing.allowed import Allowed, PriceStatus
+from engine.pricing.allowed import Allowed, PriceReason, PriceStatus
 from engine.pricing.modifiers import EFFECTS, ROLES
 from engine.pricing.steps import Changes, Step, of_line
 from engine.reference import Reference
+from engine.tables.fees import FeeSchedule
 
 TracedStep = tuple[str, str, int]
 """Name, what was multiplied by what, and the amount after it in cents."""
@@ -25,46 +27,164 @@ _REMARK: Final = {
     Step.SURGICAL_ROLE: "modifiers",
 }
 
+_STATUS_WORDS: Final = {
+    "A": "active",
+    "B": "bundled into other services",
+    "C": "priced by the contractor",
+    "E": "excluded by regulation",
+    "I": "not valid for Medicare",
+    "J": "anesthesia",
+    "M": "measurement only",
+    "N": "non-covered",
+    "P": "bundled or excluded",
+    "R": "restricted coverage",
+    "T": "paid only where nothing else is",
+    "X": "excluded by statute",
+}
+
+_WHY_NO_PRICE: Final = {
+    PriceReason.NO_CODE: "the line has no procedure code",
+    PriceReason.NO_RELEASE: "no fee schedule serves the day of service",
+    PriceReason.NO_ROW: "the fee schedule has no row for the code and its 26, TC or 53",
+    PriceReason.STATUS: "the status of the row is not payable by the fee schedule",
+    PriceReason.CONTRACTOR: "the contractor sets the price",
+    PriceReason.ANESTHESIA: "anesthesia is priced by base units and minutes",
+    PriceReason.NOT_FOR_PAYMENT: "the relative values are informational, Medicare pays not by them",
+    PriceReason.NA: "the fee schedule has no price for the code in this setting",
+    PriceReason.ZERO: "all relative values are zero",
+    PriceReason.LOCALITY: "the service ZIP is in no locality of the day",
+    PriceReason.INSTITUTIONAL: "facility bills are not priced by the physician fee schedule",
+    PriceReason.REDUCTION: "the tables lack what the reduction beside the other lines needs: the "
+    "base of the endoscopy, the parts of the test, or the shares of the care",
+    PriceReason.REPORT: "a person prices it from the report",
+    PriceReason.INCIDENT_TO: "incident to a physician's service: not paid apart in a facility",
+}
+
 
 def steps_of(
     allowed: Allowed, batch: Batch, facts: Facts, reference: Reference, policy: Policy, row: int
 ) -> list[TracedStep]:
-    """Return how one line with a price came to it; nothing for a line without one."""
-    if allowed.status[row] == PriceStatus.BUNDLED:
-        return [("bundled", f"status {chr(reference.mpfs.status[facts.mpfs[row]])}", 0)]
-    if allowed.status[row] != PriceStatus.PRICED:
-        return []
-    steps = [("fee", _fee_detail(facts, reference, policy, row), int(allowed.fee_cents[row]))]
-    if allowed.capped_cents[row] != allowed.fee_cents[row]:
-        steps.append(("cap", "outpatient price of imaging", int(allowed.capped_cents[row])))
-    changes = of_line(allowed.changes, row)
-    sides = changes["step"] == Step.BILATERAL
-    steps += _changed(changes[sides], batch)
-    units = _decimal(int(batch.lines.units_milli[row]), 3)
-    steps.append(("units", f"x {units}", int(allowed.amount_cents[row])))
-    steps += _changed(changes[~sides], batch)
-    limited = int(allowed.allowed_cents[row])
-    if limited != steps[-1][2]:
-        steps.append(("charge_limit", "not above the charge", limited))
-    return steps
+    """Return how one line came to its price, or why it has none."""
+    line = _Line(allowed, batch, facts, reference, policy, row)
+    return [*line.found(), *line.came_to()]
 
 
-def _fee_detail(facts: Facts, reference: Reference, policy: Policy, row: int) -> str:
-    """Return relative values, indices, conversion factor, setting and release."""
-    mpfs, places = reference.mpfs, reference.localities
-    entry, place = facts.mpfs[row], facts.locality[row]
-    practice = mpfs.facility_pe_e2[entry] if facts.facility[row] else mpfs.non_facility_pe_e2[entry]
-    rvus = (mpfs.work_e2[entry], practice, mpfs.malpractice_e2[entry])
-    if policy.price_formula == "simple":
-        indices, factor = ["1", "1", "1"], _fixed(policy.legacy_cf_e4, 4)
-    else:
-        gpcis = (places.work_e3[place], places.pe_e3[place], places.mp_e3[place])
-        indices = [_fixed(int(each), 3) for each in gpcis]
-        factor = _fixed(int(mpfs.conversion_factor_e4[entry]), 4)
-    terms = " + ".join(f"{_fixed(int(r), 2)} x {g}" for r, g in zip(rvus, indices, strict=True))
-    setting = "facility" if facts.facility[row] else "non-facility"
-    release = reference.release_name("mpfs", int(mpfs.release[entry]))
-    return f"({terms}) x {factor}, {setting}, {release}"
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a priced pass."""
+
+    allowed: Allowed
+    batch: Batch
+    facts: Facts
+    reference: Reference
+    policy: Policy
+    row: int
+
+    def found(self) -> list[TracedStep]:
+        """Return which release, row, setting and locality hold: steps before any amount."""
+        entry = int(self.facts.mpfs[self.row])
+        reason = self.allowed.reason[self.row]
+        if reason in (PriceReason.INSTITUTIONAL, PriceReason.NO_CODE, PriceReason.NO_RELEASE):
+            return []
+        steps = [("release", self._releases(), 0)]
+        if entry >= 0:
+            steps += [("row", self._row(entry), 0), ("place", self._place(), 0)]
+        return steps
+
+    def came_to(self) -> list[TracedStep]:
+        """Return the steps from the fee to what is allowed, or the one that stands in the way."""
+        status, row = self.allowed.status[self.row], self.row
+        if status == PriceStatus.BUNDLED:
+            letter = chr(self.reference.mpfs.status[self.facts.mpfs[row]])
+            return [("bundled", f"status {letter}", 0)]
+        if status != PriceStatus.PRICED:
+            reason = PriceReason(int(self.allowed.reason[row]))
+            return [(PriceStatus(int(status)).name.lower(), _WHY_NO_PRICE[reason], 0)]
+        changes = of_line(self.allowed.changes, row)
+        sides = changes["step"] == Step.BILATERAL
+        units = _decimal(int(self.batch.lines.units_milli[row]), 3)
+        steps = [
+            *self._fee(),
+            *_changed(changes[sides], self.batch),
+            ("units", f"x {units}", int(self.allowed.amount_cents[row])),
+            *_changed(changes[~sides], self.batch),
+        ]
+        limited = int(self.allowed.allowed_cents[row])
+        if limited != steps[-1][2]:
+            steps.append(("charge_limit", "not above the charge", limited))
+        return steps
+
+    def _releases(self) -> str:
+        """Name the release of each table that prices the day; a stand-in says so."""
+        used = ("mpfs",) if self._simple else ("mpfs", "gpci", "zip_locality")
+        day = self.batch.lines.service_from[[self.row]]
+        stand_ins = self.reference.stand_in_names(int(self.facts.stand_ins[self.row]))
+        named = []
+        for dataset in used:
+            ordinal = int(self.reference.dataset_release(dataset, day)[0])
+            release = f"{dataset} {self.reference.release_name(dataset, ordinal)}"
+            if ordinal >= 0:
+                named.append(f"{release} (stands in)" if release in stand_ins else release)
+        return ", ".join(named)
+
+    def _row(self, entry: int) -> str:
+        mpfs = self.reference.mpfs
+        code = "-".join(filter(None, (text36(int(mpfs.code[entry])), _component(mpfs, entry))))
+        letter = chr(mpfs.status[entry])
+        return f"{code}, status {letter}: {_STATUS_WORDS.get(letter, 'unknown')}"
+
+    def _place(self) -> str:
+        """Return setting and locality; that a ZIP spans localities is said, not guessed away."""
+        setting = "facility" if self.facts.facility[self.row] else "non-facility"
+        places, lines = self.reference.localities, self.batch.lines
+        label = places.label(int(self.facts.locality[self.row]))
+        if self._simple or not label:
+            return setting
+        zip5, day = lines.zip5[[self.row]], lines.service_from[[self.row]]
+        spans = bool(places.needs_plus_four(zip5, day)[0])
+        remark = " (zip5_only: the ZIP spans localities, its five digits decided)" if spans else ""
+        return f"{setting}, locality {label}{remark}"
+
+    @property
+    def _simple(self) -> bool:
+        return self.policy.price_formula == "simple"
+
+    def _fee(self) -> list[TracedStep]:
+        fee = int(self.allowed.fee_cents[self.row])
+        capped = int(self.allowed.capped_cents[self.row])
+        steps = [("fee", self._fee_detail(), fee)]
+        if capped != fee:
+            steps.append(("cap", "outpatient price of imaging", capped))
+        return steps
+
+    def _fee_detail(self) -> str:
+        """Return relative values, indices, conversion factor, setting and release."""
+        mpfs, places, row = self.reference.mpfs, self.reference.localities, self.row
+        entry, place = self.facts.mpfs[row], self.facts.locality[row]
+        facility = bool(self.facts.facility[row])
+        practice = mpfs.facility_pe_e2[entry] if facility else mpfs.non_facility_pe_e2[entry]
+        rvus = (mpfs.work_e2[entry], practice, mpfs.malpractice_e2[entry])
+        if self._simple:
+            indices, factor = ["1", "1", "1"], _fixed(self.policy.legacy_cf_e4, 4)
+        else:
+            gpcis = (places.work_e3[place], places.pe_e3[place], places.mp_e3[place])
+            indices = [_fixed(int(each), 3) for each in gpcis]
+            factor = _fixed(int(mpfs.conversion_factor_e4[entry]), 4)
+        terms = " + ".join(f"{_fixed(int(r), 2)} x {g}" for r, g in zip(rvus, indices, strict=True))
+        setting = "facility" if facility else "non-facility"
+        release = self.reference.release_name("mpfs", int(mpfs.release[entry]))
+        return f"({terms}) x {factor}, {setting}, {release}{self._warning()}"
+
+    def _warning(self) -> str:
+        """Say where a Medicare claim is priced by a factor that Medicare never had."""
+        lob = self.batch.claims.line_of_business[self.batch.lines.claim[self.row]]
+        if self._simple and lob in (LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE):
+            return "; not a Medicare price: the factor is the policy's own"
+        return ""
+
+
+def _component(mpfs: FeeSchedule, entry: int) -> str:
+    return text36(int(mpfs.modifier[entry])) if mpfs.modifier[entry] else ""
 
 
 def _changed(changes: Changes, batch: Batch) -> list[TracedStep]:

@@ -78,8 +78,10 @@ ROWS_2024 = {  # code and component: status, flag, work, PE and NA elsewhere, PE
     "00100": ("J", "", "0.00", "0.00", "", "0.00", "", "0.00"),
     "90281": ("A", "+", "1.00", "1.00", "", "1.00", "", "0.10"),
     "77777": ("A", "", "0.00", "0.00", "", "0.00", "", "0.00"),
+    "96446": ("A", "", "0.37", "4.10", "", "0.14", "", "0.08"),  # PC/TC 5
 }
 ROWS_2026 = {"99213": ("A", "", "1.30", "1.46", "", "0.57", "", "0.09")}
+INCIDENT_TO = {"96446"}
 APRIL, FEBRUARY, MAY_2026 = "2024-04-15", "2024-02-15", "2026-05-15"
 RELEASES = (
     ("mpfs", "RVU24A", "a.csv", "2024-01-01", "2024-03-08"),
@@ -97,10 +99,11 @@ def write_fees(file: Path, rows: dict[str, tuple[str, ...]], factor: str) -> Non
     lines = []
     for key, (status, flag, work, pe, na, pe_here, na_here, mp) in rows.items():
         code, _, modifier = key.partition("-")
+        pctc = 5 if key in INCIDENT_TO else 0
         total, total_here = (Decimal(work) + Decimal(each) + Decimal(mp) for each in (pe, pe_here))
         lines.append(
             f"{code},{modifier},,{status},{flag},{work},{pe},{na},{pe_here},{na_here},{mp},{total},"
-            f"{total_here},0,XXX,0.00,0.00,0.00,0,0,0,0,0,,{factor},09,0,99,0.00,0.00,0.00"
+            f"{total_here},{pctc},XXX,0.00,0.00,0.00,0,0,0,0,0,,{factor},09,0,99,0.00,0.00,0.00"
         )
     file.write_text("\n".join([*header, *lines, ""]))
 
@@ -347,6 +350,13 @@ def test_setting_without_a_price_says_so(made, code, pos, reason):
 
     assert found.reason == reason
     assert (found.status == "PRICED") == (reason == "NONE")
+
+
+def test_service_incident_to_a_visit_is_not_paid_in_a_facility(made):
+    office, hospital = priced(made, plain("96446"), plain("96446", pos="22"))
+
+    assert (office.status, office.fee_cents) == ("PRICED", 151_46)
+    assert (hospital.status, hospital.reason) == ("NO_PRICE", "INCIDENT_TO")
 
 
 FACILITIES = {
@@ -632,6 +642,8 @@ class Oracle:
             return "LOCALITY"
         if row.work + (row.pe_here if facility else row.pe) + row.mp == 0:
             return "REPORT" if row.status == "R" else "ZERO"
+        if row.pctc == "5" and facility:
+            return "INCIDENT_TO"
         return "NONE"
 
     @staticmethod
@@ -661,6 +673,7 @@ class Oracle:
                 pe_here=Decimal(each[8]),
                 na_here=each[9] == "NA",
                 mp=Decimal(each[10]),
+                pctc=each[13],
                 multiple=each[18],
                 factor=Decimal(each[24]),
             )
@@ -789,7 +802,7 @@ def test_random_claims_over_the_sample_cost_what_the_oracle_says(sample_referenc
     expected = compare(sample_reference, SAMPLE, seed=20251001)
 
     reasons = {each.reason for each in expected}
-    unseen = {"NOT_FOR_PAYMENT", "REDUCTION", "REPORT", "ZERO"}
+    unseen = {"INCIDENT_TO", "NOT_FOR_PAYMENT", "REDUCTION", "REPORT", "ZERO"}
     assert reasons == {reason.name for reason in PriceReason} - unseen
     assert sum(each.status == "PRICED" for each in expected) > 2_000
     assert any(each.capped_cents < each.fee_cents for each in expected)

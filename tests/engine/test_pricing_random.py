@@ -126,6 +126,8 @@ class Oracle:
             return "NA"
         if row.work + row.pe[pos] + row.mp == 0:
             return "REPORT" if row.status == "R" else "ZERO"
+        if row.pctc == "5" and pos == FACILITY:
+            return "INCIDENT_TO"
         return ""
 
     def fee(self, key: tuple[str, str], pos: str, place: str, practice=Fraction(1)) -> Fraction:

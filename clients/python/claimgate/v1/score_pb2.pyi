@@ -582,7 +582,7 @@ class LineResult(_message.Message):
     """Whether the line has a price."""
     no_price_reason: _builtins.str
     """Why it has none: status, NA, contractor, no_row, zero, not_for_payment, locality, no_release, no_code, anesthesia,
-    reduction.
+    incident_to, institutional, reduction; docs/scoring.md explains them.
     """
     allowed_cents: _builtins.int
     """The fee before edits, not above the charge, cents."""
@@ -594,7 +594,7 @@ class LineResult(_message.Message):
     """Carrier and locality that the price is for, such as `1320201`."""
     @_builtins.property
     def trace(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceStep]:
-        """The price step by step; only in VIEW_TRACE."""
+        """The price step by step, or what stands in its way; only in VIEW_TRACE."""
 
     def __init__(
         self,
@@ -634,11 +634,11 @@ class PriceStep(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     AMOUNT_CENTS_FIELD_NUMBER: _builtins.int
     step: _builtins.str
-    """What was done: fee, cap, bilateral, units, multiple_procedures, …; docs/scoring.md lists all."""
+    """What was found or done: release, row, place, fee, cap, bilateral, units, …; docs/scoring.md lists all."""
     detail: _builtins.str
     """With what: relative values, indices, conversion factor, or the factor applied."""
     amount_cents: _builtins.int
-    """The amount after the step, cents."""
+    """The amount after the step, cents; 0 before the fee, and where there is no price."""
     def __init__(
         self,
         *,
