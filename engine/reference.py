@@ -104,9 +104,14 @@ class Reference:
     releases_standing_in: StandIns
 
     @classmethod
-    def open(cls, path: Path) -> "Reference":
-        """Open a snapshot folder; SnapshotError unless it is whole and of this version's format."""
+    def open(cls, path: Path, *, verify: bool = False) -> "Reference":
+        """Open a snapshot folder; SnapshotError unless it is whole and of this version's format.
+
+        Verified, everything in it is read and held against the manifest's hashes first.
+        """
         snapshot = Snapshot.open(Path(path))
+        if verify:
+            snapshot.verify()
         datasets = snapshot.manifest.datasets
         localities = Localities.open(snapshot)
         return cls(

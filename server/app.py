@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -17,8 +18,7 @@ from prometheus_client import (
 )
 
 from engine.pipeline import Engine
-from engine.reference import Reference
-from server.children import until_stopped
+from server.children import on_hangup, until_stopped
 from server.embedded_model import model_at
 from server.engines import Engines
 from server.gather import Gatherer, Model
@@ -29,6 +29,7 @@ from server.reference import ReferenceServicer
 from server.service import Parts, Serving, serving
 from server.settings import DISABLED, Settings
 from server.supervisor import supervise
+from server.tables import Fingerprint, TablesWatch, open_tables
 from server.telemetry import configure_logging, configure_tracing
 
 _LOG: Final = structlog.get_logger("server.app")
@@ -69,11 +70,12 @@ async def serve_here(
     """Serve in this process alone; with a parent, until the parent ends at the latest."""
     configure_tracing(os.environ)
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    engines = Engines(Engine.with_all_rules(Reference.open(settings.reference)))
+    engines, opened = _engines(settings.reference)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     metrics = Metrics(registry, engines.engine.policy.approval_threshold)
+    tables = TablesWatch(settings.reference, opened, engines, metrics, settings.reference_poll_ms)
     async with (
         model_at(settings) as model_address,
         _model_client(settings, model_address) as model,
@@ -87,9 +89,20 @@ async def serve_here(
         )
         _collect_rarely()
         async with serving(settings, parts, share_port=share_port) as service:
-            with monitored(settings.metrics_listen, registry):
-                await _until_stopped(service, gatherer, metrics, ready, with_parent=with_parent)
+            with monitored(settings.metrics_listen, registry), on_hangup(tables.ask):
+                watches = (
+                    gatherer.watch(),
+                    tables.watch(),
+                    metrics.keep_fresh(lambda: service.batcher.queued_claims),
+                )
+                await _until_stopped(service, watches, ready, with_parent=with_parent)
     _LOG.info("stopped")
+
+
+def _engines(folder: Path) -> tuple[Engines, Fingerprint]:
+    """Open the tables; nothing but the engine keeps them, so that they end with its last pass."""
+    opened = open_tables(folder)
+    return Engines(Engine.with_all_rules(opened.reference)), opened.fingerprint
 
 
 def _collect_rarely() -> None:
@@ -103,18 +116,19 @@ def _collect_rarely() -> None:
 
 
 async def _until_stopped(
-    service: Serving, gatherer: Gatherer, metrics: Metrics, ready: Ready, *, with_parent: bool
+    service: Serving,
+    watches: Sequence[Coroutine[None, None, None]],
+    ready: Ready,
+    *,
+    with_parent: bool,
 ) -> None:
-    """Keep watch on model and gauges until the process is told to stop."""
+    """Keep watch, each watch in a task of its own, until the process is told to stop."""
     async with asyncio.TaskGroup() as tasks:
-        watches = [
-            tasks.create_task(gatherer.watch()),
-            tasks.create_task(metrics.keep_fresh(lambda: service.batcher.queued_claims)),
-        ]
+        watching = [tasks.create_task(watch) for watch in watches]
         _LOG.info("serving", address=service.address)
         ready(service.address)
         await until_stopped(with_parent=with_parent)
-        for watch in watches:
+        for watch in watching:
             watch.cancel()
 
 

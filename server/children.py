@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -41,6 +41,8 @@ class Child:
         self._environment = {**os.environ, **environment}
         self._on_exit = on_exit
         self._process: Process | None = None
+        self._serving = False
+        self._owed: set[signal.Signals] = set()
 
     async def keep_running(self) -> None:
         """Run the process for ever; raises if it never became ready."""
@@ -67,6 +69,14 @@ class Child:
             process.kill()
             await process.wait()
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send a signal; a process that does not serve yet gets it as soon as it does."""
+        if self._serving and self._process:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(number)
+        else:
+            self._owed.add(number)
+
     async def _run_once(self) -> bool:
         """Run the process until it ends; tell whether it served."""
         process = await asyncio.create_subprocess_exec(
@@ -79,9 +89,12 @@ class Child:
         async for line in process.stdout:
             text = line.decode(errors="replace").strip()
             if text.startswith(READY):
-                served = True
+                served = self._serving = True
+                while self._owed:
+                    self.tell(self._owed.pop())
                 if not self.ready.done():
                     self.ready.set_result(text.removeprefix(READY))
+        self._serving = False
         code = await process.wait()
         self._on_exit(process.pid)
         _LOG.warning("child_ended", process=self.name, pid=process.pid, exit_code=code)
@@ -100,6 +113,17 @@ async def kept(children: Sequence[Child], grace_s: float) -> AsyncIterator[list[
             for keeper in keepers:
                 keeper.cancel()
             await asyncio.gather(*(child.stop(grace_s) for child in children))
+
+
+@contextmanager
+def on_hangup(call: Callable[[], None]) -> Iterator[None]:
+    """Call a function on SIGHUP, instead of ending, while the block runs."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, call)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 async def until_stopped(*, with_parent: bool) -> None:

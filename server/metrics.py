@@ -68,6 +68,7 @@ class Metrics:
         self._define_calls(registry)
         self._define_passes(registry)
         self._define_findings(registry)
+        self._define_tables(registry)
 
     def _define_calls(self, registry: CollectorRegistry) -> None:
         """Define the metrics that gRPC dashboards expect, under the names they expect."""
@@ -142,6 +143,23 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
+    def _define_tables(self, registry: CollectorRegistry) -> None:
+        self.reference_info = Gauge(
+            "claimgate_reference_info",
+            "Processes that score with a snapshot of the reference tables, by its id.",
+            ("release",),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.reference_reloads = Counter(
+            "claimgate_reference_reload_total",
+            "Looks at the reference tables of a running service, by what came of it.",
+            ("result",),
+            registry=registry,
+        )
+        for result in ("loaded", "unchanged", "refused"):
+            self.reference_reloads.labels(result)
+
     def _define_findings(self, registry: CollectorRegistry) -> None:
         self.predictions = Counter(
             "claimgate_ml_predictions_total",
@@ -209,6 +227,12 @@ class Metrics:
         for rule_id, coverage in judged.coverage.items():
             self.lines_applicable.labels(rule_id).inc(coverage.lines)
             self.lines_evaluated.labels(rule_id).inc(coverage.evaluated)
+
+    def tables_in_use(self, release: str, *, instead_of: str = "") -> None:
+        """Record which snapshot new claims are scored with."""
+        if instead_of:
+            self.reference_info.labels(instead_of).set(0)
+        self.reference_info.labels(release).set(1)
 
     def refresh(self, queued_claims: int) -> None:
         """Bring the gauges up to date."""

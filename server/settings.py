@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     """Processes that share the port; one core each."""
 
     reference: Path
-    """Folder of the reference snapshot, as `claimgate reference build` writes it."""
+    """Folder made by `claimgate reference build`, or a link to one; other tables take its place."""
 
     production_url: str | None = Field(default=None, repr=False)
     """URL of the production database, as a role that is neither owner nor superuser."""
@@ -43,6 +43,9 @@ class Settings(BaseSettings):
 
     database_query_ms: int = Field(default=5_000, ge=1)
     """Longest that a question to the production database may take."""
+
+    reference_poll_ms: int = Field(default=5000, ge=0)
+    """How often the folder is looked at for another snapshot; 0: on SIGHUP alone."""
 
     model_address: str = EMBEDDED
     """Model server, HOST:PORT; `embedded` starts one, `disabled` scores by rules alone."""

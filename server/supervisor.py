@@ -1,6 +1,7 @@
 """Several processes on one port: started as new programs, kept alive, stopped together."""
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from server.address import Address
-from server.children import Child, kept, until_stopped
+from server.children import Child, kept, on_hangup, until_stopped
 from server.embedded_model import model_at
 from server.monitoring import monitored
 from server.settings import Settings
@@ -27,14 +28,24 @@ _STOP_MARGIN_S: Final = 5.0
 async def supervise(
     settings: Settings, ready: Callable[[str], None], *, with_parent: bool = False
 ) -> None:
-    """Run the workers until SIGTERM or SIGINT; ready once all of them serve."""
+    """Run the workers until SIGTERM or SIGINT; ready once all of them serve.
+
+    SIGHUP is passed on: each worker looks for new tables by itself.
+    """
+    workers: list[Child] = []
+
+    def hang_up() -> None:
+        for worker in workers:
+            worker.tell(signal.SIGHUP)
+
     with (
+        on_hangup(hang_up),
         _held_port(settings.listen_address) as address,
         TemporaryDirectory(prefix="claimgate-metrics-") as folder,
         monitored(settings.metrics_listen, _registry(folder)),
     ):
         async with model_at(settings) as model_address:
-            workers = [
+            workers += [
                 Child(
                     f"worker {number}",
                     ("-m", "server", WORKER_FLAG),

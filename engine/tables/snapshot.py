@@ -1,8 +1,9 @@
 """A snapshot folder as it lies on disk: a manifest, and one memory-mapped array per column."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -108,6 +109,12 @@ class Manifest:
         return tuple(each for dataset in self.datasets.values() for each in dataset.releases)
 
 
+def named(manifest: Manifest) -> Manifest:
+    """Return the manifest under the id that its content gives it, array hashes included."""
+    content = json.dumps(to_json(replace(manifest, snapshot="")), sort_keys=True).encode()
+    return replace(manifest, snapshot=hashlib.sha256(content).hexdigest())
+
+
 def to_json(manifest: Manifest) -> dict[str, Any]:
     """Return the manifest as it is written."""
     return {
@@ -202,21 +209,24 @@ class Snapshot:
     @classmethod
     def open(cls, path: Path) -> "Snapshot":
         """Open the folder; SnapshotError unless it is whole."""
-        file = path / MANIFEST
-        if not file.is_file():
-            raise SnapshotError(
-                f"no snapshot in {path}: {MANIFEST} expected; run `claimgate reference build`"
-            )
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content.get("format") != FORMAT:
-            raise SnapshotError(
-                f"the snapshot in {path} has format {content.get('format')}, this version reads "
-                f"{FORMAT}; run `claimgate reference build` again"
-            )
-        manifest = from_json(content)
+        manifest = _read_manifest(path)
         for name, array in manifest.arrays.items():
             _check_size(path / name, array.bytes)
         return cls(path, manifest)
+
+    def verify(self) -> None:
+        """Read everything; SnapshotError unless it is what the manifest, and its id, say."""
+        if named(self.manifest) != self.manifest:
+            raise _damaged(self.path / MANIFEST, "its id is not the hash of what stands in it")
+        for name, array in self.manifest.arrays.items():
+            file = self.path / name
+            try:
+                with file.open("rb") as content:
+                    found = hashlib.file_digest(content, "sha256").hexdigest()
+            except OSError as error:
+                raise _damaged(file, f"it cannot be read ({error.strerror})") from error
+            if found != array.sha256:
+                raise _damaged(file, f"its hash is {found[:12]}, {array.sha256[:12]} expected")
 
     def dataset(self, name: str) -> Dataset:
         """Return what the manifest says of the dataset; one without releases where it is absent."""
@@ -233,7 +243,10 @@ class Snapshot:
             raise SnapshotError(
                 f"the snapshot in {self.path} lacks {name}; run `claimgate reference build` again"
             )
-        array: npt.NDArray[Any] = np.load(self.path / name, mmap_mode="r").view(np.ndarray)
+        try:
+            array: npt.NDArray[Any] = np.load(self.path / name, mmap_mode="r").view(np.ndarray)
+        except (OSError, ValueError) as error:
+            raise _damaged(self.path / name, "it cannot be read as an array") from error
         if array.dtype != np.dtype(column.dtype):
             raise SnapshotError(
                 f"{name} in {self.path} holds {array.dtype}, {column.dtype} expected; "
@@ -242,13 +255,40 @@ class Snapshot:
         return array
 
 
-def _check_size(file: Path, size: int) -> None:
-    found = file.stat().st_size if file.is_file() else -1
-    if found != size:
+def _read_manifest(path: Path) -> Manifest:
+    file = path / MANIFEST
+    if not file.is_file():
         raise SnapshotError(
-            f"{file} has {found} bytes, {size} expected: the snapshot is damaged; "
-            "run `claimgate reference build` again"
+            f"no snapshot in {path}: {MANIFEST} expected; run `claimgate reference build`"
         )
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        found = content.get("format")
+        if found != FORMAT:
+            raise SnapshotError(
+                f"the snapshot in {path} has format {found}, this version reads {FORMAT}; "
+                "run `claimgate reference build` again"
+            )
+        return from_json(content)
+    except OSError as error:
+        raise _damaged(file, f"it cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(file, f"it is no manifest ({type(error).__name__})") from error
+
+
+def _check_size(file: Path, size: int) -> None:
+    try:
+        found = file.stat().st_size
+    except OSError as error:
+        raise _damaged(file, f"it cannot be read ({error.strerror})") from error
+    if found != size:
+        raise _damaged(file, f"it has {found} bytes, {size} expected")
+
+
+def _damaged(file: Path, reason: str) -> SnapshotError:
+    return SnapshotError(
+        f"{file}: {reason}; the snapshot is damaged: run `claimgate reference build` again"
+    )
 
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

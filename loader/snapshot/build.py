@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +22,7 @@ from engine.tables.snapshot import (
     Release,
     Segment,
     SourceFile,
+    named,
     to_json,
 )
 from loader.snapshot import arrange as columns
@@ -207,12 +208,11 @@ def _write(folder: Path, dataset: str, arranged: Arranged) -> dict[str, ArrayFil
 
 
 def _manifest(built: Sequence[_Built]) -> Manifest:
-    """Return the manifest; its id is the hash of all that stands in it, array hashes included."""
-    unnamed = Manifest(
-        snapshot="",
-        parser_version=PARSER_VERSION,
-        datasets={each.dataset.name: each.dataset for each in built},
-        arrays={name: array for each in built for name, array in each.arrays.items()},
+    return named(
+        Manifest(
+            snapshot="",
+            parser_version=PARSER_VERSION,
+            datasets={each.dataset.name: each.dataset for each in built},
+            arrays={name: array for each in built for name, array in each.arrays.items()},
+        )
     )
-    content = json.dumps(to_json(unnamed), sort_keys=True).encode()
-    return replace(unnamed, snapshot=hashlib.sha256(content).hexdigest())

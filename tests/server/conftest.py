@@ -1,8 +1,11 @@
-"""A real server around an engine that knows no rules: what is tested here is the server."""
+"""A real server around an engine that knows no rules, and the real service as a process."""
 
 import asyncio
 import json
 import logging
+import os
+import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,6 +17,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 import structlog
 from claimgate.v1 import claim_pb2, score_pb2
@@ -200,3 +204,86 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+@dataclass
+class Process:
+    """A running service."""
+
+    process: asyncio.subprocess.Process
+    address: str
+    lines: list[str]
+
+    @property
+    def children(self) -> dict[int, psutil.Process]:
+        """Its child processes by id."""
+        found = psutil.Process(self.process.pid).children(recursive=True)
+        return {child.pid: child for child in found}
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return what was logged under a name so far."""
+        records = [json.loads(line) for line in self.lines if line.startswith("{")]
+        return [record for record in records if record["event"] == event]
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        async with asyncio.timeout(20):
+            return await self.process.wait()
+
+
+async def _launched(snapshot: Path, settings: dict[str, str]) -> asyncio.subprocess.Process:
+    given = {
+        "reference": str(snapshot),
+        "listen": "127.0.0.1:0",
+        "metrics_listen": "",
+        "model_address": "disabled",
+        **settings,
+    }
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "server"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **{f"CLAIMGATE_{name.upper()}": text for name, text in given.items()}},
+    )
+
+
+@asynccontextmanager
+async def _started(snapshot: Path, **settings: str) -> AsyncIterator[Process]:
+    process = await _launched(snapshot, settings)
+    lines: list[str] = []
+
+    async def collect() -> None:
+        async for line in process.stderr:
+            lines.append(line.decode())  # noqa: PERF401 - to be read while the service runs
+
+    collecting = asyncio.create_task(collect())
+    try:
+        async with asyncio.timeout(30):
+            line = (await process.stdout.readline()).decode()
+        if not line.startswith("ready "):
+            await collecting
+            pytest.fail(f"not ready: {''.join(lines)}")
+        yield Process(process, line.removeprefix("ready ").strip(), lines)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+        await collecting
+
+
+@pytest.fixture
+def started() -> Callable[..., AbstractAsyncContextManager[Process]]:
+    """Run the service as a process, for as long as an `async with` block."""
+    return _started
+
+
+@pytest.fixture
+def failed_start() -> Callable[..., Awaitable[tuple[int, str]]]:
+    """Run a service that cannot start; gives its exit status and what it said."""
+
+    async def run(snapshot: Path, **settings: str) -> tuple[int, str]:
+        process = await _launched(snapshot, settings)
+        _, errors = await process.communicate()
+        return process.returncode, errors.decode()
+
+    return run

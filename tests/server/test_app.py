@@ -2,14 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import sys
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -37,68 +32,7 @@ def claims() -> list[claim_pb2.Claim]:
     return list(synthetic_claims(40, seed=11))
 
 
-@dataclass
-class Process:
-    """A running service."""
-
-    process: asyncio.subprocess.Process
-    address: str
-
-    @property
-    def children(self) -> dict[int, psutil.Process]:
-        """Its child processes by id."""
-        found = psutil.Process(self.process.pid).children(recursive=True)
-        return {child.pid: child for child in found}
-
-    async def stop(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        async with asyncio.timeout(20):
-            return await self.process.wait()
-
-
-def environment(snapshot: Path, settings: dict[str, str]) -> dict[str, str]:
-    given = {
-        "reference": str(snapshot),
-        "listen": "127.0.0.1:0",
-        "metrics_listen": "",
-        "model_address": "disabled",
-        **settings,
-    }
-    return {**os.environ, **{f"CLAIMGATE_{name.upper()}": text for name, text in given.items()}}
-
-
-@asynccontextmanager
-async def started(snapshot: Path, **settings: str) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(snapshot, settings),
-    )
-    try:
-        async with asyncio.timeout(30):
-            line = (await process.stdout.readline()).decode()
-        if not line.startswith("ready "):
-            pytest.fail(f"not ready: {(await process.stderr.read()).decode()}")
-        yield Process(process, line.removeprefix("ready ").strip())
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
-
-
-async def failed_start(snapshot: Path, **settings: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment(snapshot, settings),
-    )
-    _, errors = await process.communicate()
-    return process.returncode, errors.decode()
-
-
-async def test_service_scores_and_stops_when_told(snapshot, claims):
+async def test_service_scores_and_stops_when_told(snapshot, claims, started):
     async with started(snapshot) as service:
         async with Client(service.address) as client:
             response = await client.score_batch(claims)
@@ -112,7 +46,7 @@ async def test_service_scores_and_stops_when_told(snapshot, claims):
     assert code == 0
 
 
-async def test_embedded_model_answers_and_ends_with_the_service(snapshot, claims):
+async def test_embedded_model_answers_and_ends_with_the_service(snapshot, claims, started):
     async with started(snapshot, model_address="embedded") as service:
         model = service.children
         async with Client(service.address) as client:
@@ -128,7 +62,7 @@ async def test_embedded_model_answers_and_ends_with_the_service(snapshot, claims
     assert not any(child.is_running() for child in model.values())
 
 
-async def test_service_without_its_model_says_so_and_goes_on(snapshot, claims):
+async def test_service_without_its_model_says_so_and_goes_on(snapshot, claims, started):
     async with (
         started(snapshot, model_address="127.0.0.1:1") as service,
         Client(service.address) as client,
@@ -141,7 +75,7 @@ async def test_service_without_its_model_says_so_and_goes_on(snapshot, claims):
     assert not any(each.HasField("approval_probability") for each in scored)
 
 
-async def test_workers_share_a_port_their_metrics_and_their_end(snapshot, claims, until):
+async def test_workers_share_a_port_their_metrics_and_their_end(snapshot, claims, until, started):
     port = free_port()
     pages = f"127.0.0.1:{port}"
     async with started(snapshot, workers="2", metrics_listen=pages) as service:
@@ -160,7 +94,7 @@ async def test_workers_share_a_port_their_metrics_and_their_end(snapshot, claims
     assert not any(child.is_running() for child in workers.values())
 
 
-async def test_worker_that_dies_is_started_again(snapshot, claims, until):
+async def test_worker_that_dies_is_started_again(snapshot, claims, until, started):
     async with started(snapshot, workers="2") as service:
         before = service.children
         next(iter(before.values())).kill()
@@ -173,7 +107,7 @@ async def test_worker_that_dies_is_started_again(snapshot, claims, until):
     assert len(answers) == 5
 
 
-async def test_workers_do_not_outlive_a_killed_supervisor(snapshot, until):
+async def test_workers_do_not_outlive_a_killed_supervisor(snapshot, until, started):
     async with started(snapshot, workers="2", model_address="embedded") as service:
         children = service.children
         await service.stop(signal.SIGKILL)
@@ -182,7 +116,7 @@ async def test_workers_do_not_outlive_a_killed_supervisor(snapshot, until):
     assert len(children) == 3
 
 
-async def test_process_that_is_told_to_stop_under_load_ends_cleanly(snapshot, claims):
+async def test_process_that_is_told_to_stop_under_load_ends_cleanly(snapshot, claims, started):
     batches = [score_pb2.ClaimBatch(claims=claims)] * 30
     answered = []
     async with started(snapshot) as service, Client(service.address) as client:
@@ -199,7 +133,7 @@ async def test_process_that_is_told_to_stop_under_load_ends_cleanly(snapshot, cl
     assert all(len(answer.results) == len(claims) for answer in answered)
 
 
-async def test_port_that_is_taken_is_named(snapshot):
+async def test_port_that_is_taken_is_named(snapshot, started, failed_start):
     async with started(snapshot) as service:
         code, errors = await failed_start(snapshot, listen=service.address)
 
@@ -208,7 +142,9 @@ async def test_port_that_is_taken_is_named(snapshot):
     assert "Traceback" not in errors
 
 
-async def test_port_that_is_taken_is_named_with_several_workers_too(snapshot):
+async def test_port_that_is_taken_is_named_with_several_workers_too(
+    snapshot, started, failed_start
+):
     async with started(snapshot) as service:
         code, errors = await failed_start(snapshot, listen=service.address, workers="2")
 
@@ -217,7 +153,7 @@ async def test_port_that_is_taken_is_named_with_several_workers_too(snapshot):
     assert "Traceback" not in errors
 
 
-async def test_folder_that_is_no_snapshot_is_named(tmp_path):
+async def test_folder_that_is_no_snapshot_is_named(tmp_path, failed_start):
     code, errors = await failed_start(tmp_path)
 
     assert code == 1
@@ -225,7 +161,7 @@ async def test_folder_that_is_no_snapshot_is_named(tmp_path):
     assert "Traceback" not in errors
 
 
-async def test_reference_is_shown_as_it_is_used(snapshot):
+async def test_reference_is_shown_as_it_is_used(snapshot, started):
     async with started(snapshot) as service, Client(service.address) as client:
         releases = await client.list_releases()
         procedure = await client.get_procedure("99213", "2025-10-15")
