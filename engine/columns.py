@@ -68,6 +68,9 @@ class Claims(Table):
     version: Ints
     frequency: Ints
     """Claim frequency as a code: 1 original, 7 replacement, 8 void."""
+    control_number: Ints
+    """The payer's control number of the claim that this one replaces or voids, as an integer of
+    `engine.words`; 0 for none."""
     member: Ints
     """Number of the member within the pass: equal for claims of one person at one payer."""
     birth_date: Dates

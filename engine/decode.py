@@ -171,6 +171,7 @@ def _claims(fields: Fields, words: _Words, member: Ints) -> Claims:
         type=sent["claim_type"],
         version=np.where(version == 0, 1, version),
         frequency=_or_default(sent["frequency_code"], "1"),
+        control_number=sent["payer_claim_control_number"],
         member=member,
         birth_date=_days(sent["patient_date_of_birth"]),
         service_from=_days(sent["service_from_date"]),

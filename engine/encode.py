@@ -14,7 +14,7 @@ from engine.codes import text36
 from engine.columns import Batch, Bools, Ints, Violation
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.features import FEATURES, Features
-from engine.findings import Findings, Unjudged, unjudged
+from engine.findings import Findings, Unjudged, never_judged, unjudged
 from engine.gathered import DISABLED, OK, UNAVAILABLE, Gathered
 from engine.policy import Policy
 from engine.pricing import Allowed, PriceReason
@@ -114,7 +114,9 @@ def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results],
     received, model = scored.batch.received, scored.gathered.model
     add_lines, add_hits, gaps = _Lines(scored).add, _Hits(scored).add, _gaps(scored)
     status = _MODEL_STATUS[model.status]
-    degraded = [f"model: {model.reason}"] if model.status == UNAVAILABLE else None
+    degraded = [*scored.gathered.degraded]
+    if model.status == UNAVAILABLE:
+        degraded.append(f"model: {model.reason}")
 
     def add(results: Results) -> None:
         row, columns = next(rows)
@@ -256,6 +258,7 @@ class _Hits:
             )
         )
         self._rules: dict[int, pb.RuleHit] = {}
+        self._claim_ids = findings.past.claim_ids
 
     def add(self, result: pb.ClaimResult, row: int, view: int) -> None:
         """Add the hits of a claim to its result, in the order of rule ids."""
@@ -306,7 +309,8 @@ class _Hits:
         codes = dict.fromkeys(text36(int(self._procedures[line])) for line in (*lines, *partners))
         hit.codes.extend(code for code in codes if code)
         for name, kind in rule.evidence.items():
-            if (text := evidence_text(rule, name, kind, evidence[name][rule_row])) != "":
+            value = evidence[name][rule_row]
+            if (text := evidence_text(rule, name, kind, value, self._claim_ids)) != "":
                 hit.evidence[name] = text
         if partners:
             numbers = (str(self._numbers[partner]) for partner in partners)
@@ -363,8 +367,14 @@ _FORMATS: Final[dict[Kind, Callable[[int], str]]] = {
 }
 
 
-def evidence_text(rule: Rule, name: str, kind: Kind, value: Any) -> str:
+def evidence_text(
+    rule: Rule, name: str, kind: Kind, value: Any, earlier_claim_ids: Sequence[str] = ()
+) -> str:
     """Return one evidence value as text; empty where there is none."""
+    if kind is Kind.TEXT:
+        return bytes(value).decode("ascii")
+    if kind is Kind.EARLIER_CLAIM:
+        return earlier_claim_ids[int(value)] if value >= 0 else ""
     if kind is Kind.DATE:
         return "" if np.isnat(value) else str(value)
     if kind is Kind.NAME:
@@ -437,4 +447,8 @@ def _provenance(scored: Scored, stand_ins: int) -> pb.Provenance:
         partial_rule_ids=[]
         if history is not None
         else [rule.id for rule in scored.findings.rules if rule.uses_history],
+        not_evaluated=[
+            pb.NotEvaluated(reason=reason, rule_ids=rule_ids)
+            for reason, rule_ids in sorted(never_judged(scored.findings).items())
+        ],
     )

@@ -1,11 +1,17 @@
 """Examples of rules as real claims: what the tests run and the documentation prints."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, Final, get_type_hints
 
+import numpy as np
 from claimgate.v1 import claim_pb2
 
+from engine.codes import code36
+from engine.columns import Bools, Dates, Ints, Table
+from engine.members import BASES, Members
 from engine.rules.rule import Example, LineExample
+from engine.words import word_key
 
 DAY: Final = "2025-10-15"
 RECEIVED: Final = "2025-10-20"
@@ -27,6 +33,7 @@ _CLAIM_SHORT: Final = (
     "dx",
     "total",
     "pos",
+    "claim_id",
 )
 
 
@@ -74,6 +81,62 @@ def claim_of(example: Example, claim_id: str = "EXAMPLE") -> claim_pb2.Claim:
     claim.total_charge_cents = round(fields["total"] * 100) if "total" in fields else charges
     _set(claim, {name: value for name, value in fields.items() if name not in _CLAIM_SHORT})
     return claim
+
+
+def claims_of(example: Example) -> list[claim_pb2.Claim]:
+    """Return the claims of an example, those before it first."""
+    before = [
+        claim_of(each, each.fields.get("claim_id", f"EARLIER-{number}"))
+        for number, each in enumerate(example.earlier, 1)
+    ]
+    return [*before, claim_of(example, example.fields.get("claim_id", "EXAMPLE"))]
+
+
+def members_of(example: Example, member: int = 0) -> Members:
+    """Return what is on file about the example's member, under its number in the pass."""
+    types = get_type_hints(Members)
+    tables: dict[str, Any] = {
+        name: _on_file(_table_type(types[name]), rows, member)
+        for name, rows in example.on_file.items()
+    }
+    return replace(Members(), **tables)
+
+
+def _table_type(annotation: Any) -> type[Table]:
+    return next(each for each in annotation.__args__ if each is not type(None))
+
+
+def _on_file(table: type[Table], rows: Sequence[Mapping[str, Any]], member: int) -> Table:
+    columns = []
+    for each in fields(table):
+        values = [member if each.name == "member" else row.get(each.name) for row in rows]
+        columns.append(_column(each.name, each.type, values))
+    return table(*columns)
+
+
+_ABSENT: Final = {"units_milli": -1}
+_CODES: Final = ("code_first", "code_last")
+
+
+def _column(name: str, kind: Any, values: Sequence[Any]) -> Any:
+    """Return a column of values as an example writes them; what is left out is none or any."""
+    if kind is Dates:
+        return np.array(values, "datetime64[D]")
+    if kind is Bools:
+        return np.array([True if value is None else value for value in values], np.bool_)
+    assert kind is Ints  # noqa: S101 - tables have columns of these three kinds
+    convert = BASES.index if name == "basis" else code36 if name in _CODES else word_key
+    return np.array(
+        [
+            convert(value)
+            if isinstance(value, str)
+            else _ABSENT.get(name, 0)
+            if value is None
+            else value
+            for value in values
+        ],
+        np.int64,
+    )
 
 
 def _line(number: int, line: LineExample, day: str, institutional: bool) -> claim_pb2.ServiceLine:

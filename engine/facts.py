@@ -24,7 +24,7 @@ _SURGICAL_DAYS = (0, 10, 90)
 
 @dataclass(frozen=True, slots=True)
 class Facts(Table):
-    """Columns over the lines. Shapes are (lines,)."""
+    """Columns over the lines. Shapes are (lines,) but where said."""
 
     mpfs: Ints
     """Row of the fee schedule for code and component (26, TC, 53 or none) on the day; -1 none."""
@@ -50,6 +50,11 @@ class Facts(Table):
     """Equal for the lines of one claim, one day and one provider: the row of the first."""
     stand_ins: Ints
     """Bit mask of the datasets that stand in on the day."""
+    distinct_codes: Ints
+    """Every procedure code of the pass once, ascending; shape (codes,). A table is asked for these
+    few hundred, and the lines read the answer by `distinct_code`."""
+    distinct_code: Ints
+    """Place of the line's procedure code in `distinct_codes`."""
 
 
 def look_up(batch: Batch, reference: Reference) -> Facts:
@@ -67,6 +72,7 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
     row[plain] = code_row[plain]
     component = np.where(plain, 0, component)
     has_code = code_row >= 0
+    distinct_codes, distinct_code = np.unique(lines.procedure, return_inverse=True)
     global_days = np.where(has_code, mpfs.global_days[code_row], GLOBAL_XXX)
     return Facts(
         mpfs=row,
@@ -81,6 +87,8 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
         surgical=has_code & np.isin(global_days, _SURGICAL_DAYS),
         session=sessions(batch),
         stand_ins=reference.stand_ins(day),
+        distinct_codes=distinct_codes,
+        distinct_code=distinct_code,
     )
 
 

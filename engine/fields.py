@@ -135,7 +135,7 @@ CLAIM_FIELDS: Final[Mapping[str, Field]] = {
     "facility_id": _filled(50),
     "patient_account_number": _filled(100),
     "medical_record_number": _text(100),
-    "payer_claim_control_number": _filled(50),
+    "payer_claim_control_number": _word(50),
     "frequency_code": _code(),
     "person_id": _kept(80),
     "subscriber_id": _text(80),

@@ -8,7 +8,8 @@ import numpy as np
 
 from engine.columns import Batch, Bools, Ints
 from engine.facts import Facts
-from engine.history import History
+from engine.gathered import Gathered
+from engine.past import Past
 from engine.policy import Policy, RuleOverride, params_of
 from engine.pricing import Allowed
 from engine.reference import Reference
@@ -21,6 +22,7 @@ class Findings:
     """Hits of all rules, in the order of rule ids. Shapes are (hits,) but where said."""
 
     rules: tuple[Rule, ...]
+    past: Past
     by_rule: tuple[Hits, ...]
     """What each rule returned."""
     rule: Ints
@@ -56,35 +58,19 @@ def find_hits(
     batch: Batch,
     reference: Reference,
     facts: Facts,
-    history: History | None,
+    gathered: Gathered,
     allowed: Allowed,
     policy: Policy,
 ) -> Findings:
     """Run every rule that the policy leaves on, handing each what it asks for and no more."""
     rules = tuple(r for r in rules if policy.overrides.get(r.id, RuleOverride()).enabled)
-    wanted = {need for rule in rules for need in rule.needs}
-    inputs: dict[str, Any] = {
-        "batch": batch,
-        "reference": reference,
-        "facts": facts,
-        "history": history,
-        "allowed": allowed,
-    }
-    if "pair_edits" in wanted:
-        inputs["pair_edits"] = find_pair_edits(batch, reference, facts)
-    by_rule = tuple(
-        rule.find(
-            **{
-                need: inputs[need] if need in inputs else params_of(rule, policy, len(batch.claims))
-                for need in rule.needs
-            }
-        )
-        for rule in rules
-    )
+    inputs = rule_inputs(rules, batch, reference, facts, gathered, allowed)
+    by_rule = tuple(hits_of(rule, inputs, policy) for rule in rules)
     counts = np.array([len(hits) for hits in by_rule], np.int64)
     first = np.cumsum(counts) - counts
     return Findings(
         rules=rules,
+        past=inputs["past"],
         by_rule=by_rule,
         rule=np.repeat(np.arange(len(rules)), counts),
         row=np.concatenate([np.arange(n) for n in counts]) if rules else np.empty(0, np.int64),
@@ -100,6 +86,35 @@ def find_hits(
             if (weight := policy.overrides.get(rule.id, RuleOverride()).weight) is not None
         },
     )
+
+
+def rule_inputs(
+    rules: tuple[Rule, ...],
+    batch: Batch,
+    reference: Reference,
+    facts: Facts,
+    gathered: Gathered,
+    allowed: Allowed,
+) -> dict[str, Any]:
+    """Return what these rules may ask for, by name; what several read is worked out once."""
+    inputs: dict[str, Any] = {
+        "batch": batch,
+        "reference": reference,
+        "facts": facts,
+        "past": Past.of(batch, gathered.history),
+        "history": gathered.history,
+        "members": gathered.members,
+        "allowed": allowed,
+    }
+    if any("pair_edits" in rule.needs for rule in rules):
+        inputs["pair_edits"] = find_pair_edits(batch, reference, facts)
+    return inputs
+
+
+def hits_of(rule: Rule, inputs: Mapping[str, Any], policy: Policy) -> Hits:
+    """Run one rule, handing it what it asks for and no more."""
+    params = params_of(rule, policy, len(inputs["batch"].claims))
+    return rule.find(**{need: inputs.get(need, params) for need in rule.needs})
 
 
 def coverage(findings: Findings, batch: Batch) -> dict[str, Coverage]:
@@ -125,6 +140,16 @@ def unjudged(findings: Findings, batch: Batch) -> dict[str, list[Unjudged]]:
             claims = batch.any_line(gap.lines) if gap.lines is not None else gap.claims
             if claims is not None and claims.any():
                 by_reason.setdefault(gap.reason, []).append((rule.id, gap.lines, claims))
+    return by_reason
+
+
+def never_judged(findings: Findings) -> dict[str, list[str]]:
+    """Return by reason the rules that can judge no claim: what they rest on is not loaded."""
+    by_reason: dict[str, list[str]] = {}
+    for rule, hits in zip(findings.rules, findings.by_rule, strict=True):
+        for gap in hits.not_evaluated:
+            if gap.lines is None and gap.claims is None:
+                by_reason.setdefault(gap.reason, []).append(rule.id)
     return by_reason
 
 

@@ -3,13 +3,14 @@
 The one place where scoring meets the outside.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.history import History
+from engine.members import Members
 
 OK: Final = "ok"
 UNAVAILABLE: Final = "unavailable"
@@ -47,3 +48,7 @@ class Gathered:
     model: ModelAnswer
     history: History | None = None
     """Committed history of the pass's members and providers; None where history is off."""
+    members: Members = field(default_factory=Members)
+    """What the payer keeps on file about the pass's members."""
+    degraded: tuple[str, ...] = ()
+    """What was wanted and could not be had, with its reason, such as `history: timeout`."""

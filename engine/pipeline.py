@@ -72,7 +72,7 @@ class Engine:
         batch, facts = read.batch, read.facts
         allowed = price(batch, self.reference, facts, self.policy)
         findings = find_hits(
-            self.rules, batch, self.reference, facts, gathered.history, allowed, self.policy
+            self.rules, batch, self.reference, facts, gathered, allowed, self.policy
         )
         verdict = decide(findings, gathered.model, batch, allowed, self.policy)
         return Scored(

@@ -6,7 +6,7 @@ reads harmless values.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.tables.code_sets import (
@@ -31,6 +31,8 @@ from engine.tables.fees import (
     OppsCap,
 )
 from engine.tables.keys import Int64s
+from engine.tables.listing import Listing, Listings
+from engine.tables.listings import LISTINGS
 from engine.tables.ncci import (
     ANATOMIC,
     CONTRACTOR_DEFINED,
@@ -100,6 +102,8 @@ class Reference:
     evaluation_management: EvaluationManagement
     ncci_modifiers: NcciModifiers
     diagnosis_age_class: DiagnosisAgeClass
+    listings: Listings
+    """The project's listings as one tenant sees them; at first those for all tenants."""
     releases_by_dataset: Mapping[str, Releases]
     releases_standing_in: StandIns
 
@@ -135,6 +139,7 @@ class Reference:
             ),
             ncci_modifiers=NcciModifiers.open(snapshot),
             diagnosis_age_class=DiagnosisAgeClass.open(snapshot),
+            listings=Listings.open(snapshot, LISTINGS),
             releases_by_dataset={name: Releases.of(each) for name, each in datasets.items()},
             releases_standing_in=StandIns.of(tuple(datasets.values())),
         )
@@ -147,6 +152,14 @@ class Reference:
     def release(self) -> str:
         """Id of the snapshot: the hash of everything in it."""
         return self.manifest.snapshot
+
+    def for_tenant(self, tenant: str) -> "Reference":
+        """Return the same tables with the listings as the tenant sees them."""
+        return replace(self, listings=self.listings.for_tenant(tenant))
+
+    def listing(self, name: str) -> Listing:
+        """Return a listing by name, be it empty."""
+        return self.listings[name]
 
     def dataset_release(self, dataset: str, day: Dates) -> Ordinals:
         """Return the ordinal of the dataset's release in force on each day, -1 for none."""

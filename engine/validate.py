@@ -27,6 +27,7 @@ from engine.columns import (
 from engine.dates import ABSENT_DAY, DAYS
 from engine.fields import CLAIM_FIELDS, LINE_FIELDS, Fields, Kind
 from engine.fields_python import Sent, Values, blank
+from engine.words import BLANK
 
 LINES_MAX: Final = {PROFESSIONAL: 50, INSTITUTIONAL: 999}
 DIAGNOSES_MAX: Final = {PROFESSIONAL: 12, INSTITUTIONAL: 25}
@@ -264,7 +265,7 @@ def _form(faults: Faults, fields: Fields, claims: Claims) -> None:
     )
     faults.claim(
         np.isin(claims.frequency, _FREQUENCIES_WITH_ORIGINAL)
-        & ~fields.claims["payer_claim_control_number"],
+        & (fields.claims["payer_claim_control_number"] == BLANK),
         "payer_claim_control_number",
         "V16",
         "is missing; a replacement (7) or void (8) names the payer's number of the original",

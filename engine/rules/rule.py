@@ -105,6 +105,10 @@ class Kind(StrEnum):
     DATE = "date"
     NAME = "name"
     """An index into the names that the rule declares for this column."""
+    TEXT = "text"
+    """A text of a listing, in ASCII."""
+    EARLIER_CLAIM = "earlier_claim"
+    """A row of `Past.claims`, shown by the claim's id; -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class NotEvaluated:
     lines: Bools | None = None
     """Mask over the lines."""
     claims: Bools | None = None
-    """Mask over the claims."""
+    """Mask over the claims; with neither, no claim of any pass: what it rests on is not loaded."""
 
 
 def _empty() -> Ints:
@@ -308,14 +312,19 @@ class Example:
     fields: Mapping[str, Any]
     """Fields of `Claim` by name."""
     earlier: tuple["Example", ...] = ()
-    """Claims of the same member before this one, in the same message."""
+    """Claims of the same member before this one."""
+    on_file: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    """Rows about the member by the name of their table in `engine.members.Members`."""
 
     def __str__(self) -> str:
         """Return the claim in short, such as `45385 | 45380-59`."""
         facts = [
             f"{name} {value}" for name, value in self.fields.items() if isinstance(value, str | int)
         ]
-        return " | ".join(map(str, self.lines)) + (f" ({', '.join(facts)})" if facts else "")
+        before = "".join(f"{each}, then " for each in self.earlier)
+        facts += [f"{table} on file" for table in self.on_file]
+        lines = " | ".join(map(str, self.lines))
+        return before + lines + (f" ({', '.join(facts)})" if facts else "")
 
 
 def line(text: str, **fields: Any) -> LineExample:
@@ -334,19 +343,38 @@ def example(
     hit: bool = False,
     hit_lines: tuple[int, ...] | None = None,
     variant: str | None = None,
+    earlier: Sequence[Example] = (),
+    on_file: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     **fields: Any,
 ) -> Example:
     """Return a named example: its lines, whether the rule fires, and fields of `Claim` by name.
 
     `day` (of service), `received`, `birth`, `npi` (billing), `tob`, `dx` (codes), `total` (dollars)
-    and `institutional=True` are short forms.
+    and `institutional=True` are short forms. `earlier` are claims of the same member before it,
+    of `claim_before`; `on_file` are rows about the member, by table and column of `engine.members`,
+    with days in ISO form, codes and ids as texts.
     """
-    return Example(name, lines, hit, hit_lines, variant, fields)
+    return Example(name, lines, hit, hit_lines, variant, fields, tuple(earlier), on_file or {})
+
+
+def claim_before(*lines: LineExample, **fields: Any) -> Example:
+    """Return an earlier claim of an example's member; fields as for `example`."""
+    return Example("", lines, hit=False, hit_lines=None, variant=None, fields=fields)
 
 
 Find = Callable[..., Hits]
 
-NEEDS = ("batch", "reference", "facts", "history", "allowed", "pair_edits", "params")
+NEEDS = (
+    "batch",
+    "reference",
+    "facts",
+    "past",
+    "history",
+    "members",
+    "allowed",
+    "pair_edits",
+    "params",
+)
 """What a rule may ask for by naming it as a parameter."""
 
 

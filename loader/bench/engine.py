@@ -9,7 +9,7 @@ import numpy as np
 from claimgate.v1 import score_pb2
 
 from engine.encode import encode
-from engine.findings import find_hits
+from engine.findings import hits_of, rule_inputs
 from engine.gathered import OK, Gathered, ModelAnswer
 from engine.pipeline import Engine, coverage_of
 from engine.pricing import price
@@ -87,10 +87,14 @@ def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
     batch, facts = read.batch, read.facts
     allowed = price(batch, engine.reference, facts, engine.policy)
 
+    inputs = rule_inputs(
+        engine.rules, batch, engine.reference, facts, _gathered(len(batch.claims)), allowed
+    )
+
     def cost(rule: Rule) -> float:
         def once() -> float:
             started = perf_counter()
-            find_hits((rule,), batch, engine.reference, facts, None, allowed, engine.policy)
+            hits_of(rule, inputs, engine.policy)
             return perf_counter() - started
 
         return median(once() for _ in range(max(runs, 3))) / len(batch.claims) * 1e9

@@ -22,6 +22,7 @@ from engine.tables.keys import (
     released_pair_key,
     zip_key,
 )
+from engine.tables.listing import ListingSpec
 from engine.tables.snapshot import Column
 from loader.snapshot.table import Columns, Table
 
@@ -179,6 +180,11 @@ def arrange_age_classes(tables: Sequence[Table]) -> Arranged:
     first, last = rows["first"][:-1], rows["last"][:-1]
     apart = bool((first[1:] > last[:-1]).all())
     return Arranged(rows, depth=1 if apart else len(first))
+
+
+def arrange_listing(spec: ListingSpec, table: Table) -> Arranged:
+    """Leave the rows in the order of the file; a reader cuts them by tenant and code."""
+    return Arranged(_with_last(table.columns, spec.columns))
 
 
 def _stacked(tables: Sequence[Table]) -> Columns:

@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 from claimgate.resources import find
 
+from engine.tables.listing import ListingSpec
+from engine.tables.listings import LISTINGS
 from engine.tables.snapshot import (
     MANIFEST,
     ArrayFile,
@@ -36,6 +38,7 @@ from loader.snapshot.code_sets import (
 )
 from loader.snapshot.exclusions import read_exclusions
 from loader.snapshot.fee_schedule import read_fee_schedule
+from loader.snapshot.listings import read_listing
 from loader.snapshot.localities import (
     read_anesthesia,
     read_gpci,
@@ -53,7 +56,7 @@ from loader.snapshot.releases import ReleaseEntry, read_releases, served, servin
 from loader.snapshot.table import Table
 from loader.snapshot.unit_limits import read_unit_limits
 
-PARSER_VERSION: Final = "1"
+PARSER_VERSION: Final = "2"
 """Raised with every change of what is read out of the same files."""
 
 Read = Callable[[Sequence[PublishedFile]], Table]
@@ -87,6 +90,7 @@ OWN: Final[Mapping[str, tuple[Read, Arrange]]] = {
 """Tables of the project, `claimgate/<name>.csv`: in force on all days, with dates in the rows."""
 
 OWN_FOLDER: Final = "claimgate"
+_RELEASE_DIGITS: Final = 12
 ORIGIN_SOURCE: Final = "source"
 ORIGIN_SHIPPED: Final = "claimgate"
 
@@ -106,6 +110,11 @@ def build(source: Path, out: Path) -> Manifest:
                 if name in entries
             ),
             *(_own(folder, source, name) for name in OWN),
+            *(
+                _listing(folder, source, spec)
+                for name, spec in LISTINGS.items()
+                if (source / OWN_FOLDER / f"{name}.csv").is_file()
+            ),
         ]
         manifest = _manifest(built)
         content = json.dumps(to_json(manifest), indent=1, sort_keys=True) + "\n"
@@ -168,9 +177,32 @@ def _own(folder: Path, source: Path, name: str) -> _Built:
     root = source if origin == ORIGIN_SOURCE else find("reference-sample")
     files = [PublishedFile(root / file, file)]
     table = read(files)
+    return _always(folder, name, "claimgate", origin, files, table, arrange([table]))
+
+
+def _listing(folder: Path, source: Path, spec: ListingSpec) -> _Built:
+    """Take a listing that the source folder brings; its release is named by its content."""
+    file = f"{OWN_FOLDER}/{spec.name}.csv"
+    files = [PublishedFile(source / file, file)]
+    table = read_listing(spec, files)
+    release_id = files[0].sha256()[:_RELEASE_DIGITS]
+    arranged = columns.arrange_listing(spec, table)
+    return _always(folder, spec.name, release_id, ORIGIN_SOURCE, files, table, arranged)
+
+
+def _always(
+    folder: Path,
+    name: str,
+    release_id: str,
+    origin: str,
+    files: Sequence[PublishedFile],
+    table: Table,
+    arranged: Arranged,
+) -> _Built:
+    """Write a table that is in force on all days, with dates in its rows."""
     release = Release(
         dataset=name,
-        release_id="claimgate",
+        release_id=release_id,
         origin=origin,
         from_date=None,
         to_date=None,
@@ -178,7 +210,6 @@ def _own(folder: Path, source: Path, name: str) -> _Built:
         serves_to_date=None,
         **_content(files, table),
     )
-    arranged = arrange([table])
     always = Segment(date.min, 0, stand_in=False)
     return _Built(
         Dataset(name, (release,), (always,), arranged.depth), _write(folder, name, arranged)

@@ -12,7 +12,7 @@ from claimgate.v1 import score_pb2 as pb
 from engine.encode import ENGINE_VERSION
 from engine.examples import claim_of
 from engine.gathered import OK, Gathered, ModelAnswer
-from engine.history import History, HistoryLines, ProviderMonths
+from engine.history import History
 from engine.pipeline import Engine
 from engine.policy import Policy
 from engine.rules import all_rules
@@ -47,11 +47,7 @@ def names(message) -> set[str]:
 
 def no_history() -> History:
     """History of members who were never seen."""
-
-    def empty(table):
-        return table(**{name: np.empty(0, np.int64) for name in table.__dataclass_fields__})
-
-    return History(42, empty(HistoryLines), empty(ProviderMonths))
+    return History.of_strangers(42)
 
 
 # --- views

@@ -1,5 +1,6 @@
 """Rules over a pass: what each is handed, and how their hits come together."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ from engine.decode import decode
 from engine.examples import claim_of
 from engine.facts import look_up
 from engine.findings import Coverage, Findings, coverage, find_hits, unjudged
+from engine.gathered import Gathered, ModelAnswer
+from engine.history import History
 from engine.policy import Policy, RuleOverride
 from engine.rules.rule import (
     Action,
@@ -29,6 +32,7 @@ from engine.rules.rule import (
     rule,
 )
 
+NOTHING, STRANGERS = Gathered(ModelAnswer.disabled()), History.of_strangers(1)
 HIT, MISS = example("a hit", line("99213"), hit=True), example("a near miss", line("99213"))
 
 
@@ -66,7 +70,7 @@ def batch_of(*claims: tuple[str, ...]) -> Batch:
 
 
 def found(batch: Batch, *rules: Rule, policy: Policy | None = None) -> Findings:
-    return find_hits(rules, batch, None, None, None, None, policy or Policy())
+    return find_hits(rules, batch, None, None, NOTHING, None, policy or Policy())
 
 
 TWO = batch_of(("99213", "20610"), ("99214",))
@@ -79,19 +83,21 @@ def test_rule_is_handed_what_it_names_and_nothing_else():
     seen: dict[str, Any] = {}
 
     @declared(params={"limit": 7, "names": ("a", "b")})
-    def find(batch, reference, facts, history, allowed, params):
+    def find(batch, reference, facts, past, history, members, allowed, params):
         """Look at everything."""
         seen.update(locals())
         return Hits.none()
 
     facts, allowed = SimpleNamespace(name="facts"), SimpleNamespace(name="allowed")
-    reference, history = SimpleNamespace(name="reference"), SimpleNamespace(name="history")
-    find_hits((find,), TWO, reference, facts, history, allowed, Policy())
+    reference, gathered = SimpleNamespace(name="reference"), replace(NOTHING, history=STRANGERS)
+    find_hits((find,), TWO, reference, facts, gathered, allowed, Policy())
 
     assert seen["batch"] is TWO
     assert seen["reference"] is reference
     assert seen["facts"] is facts
-    assert seen["history"] is history
+    assert seen["history"] is gathered.history
+    assert seen["members"] is gathered.members
+    assert seen["past"].has_history
     assert seen["allowed"] is allowed
     assert seen["params"]["limit"].tolist() == [7, 7], "a column over the claims"
     assert seen["params"].words("names") == ("a", "b")
@@ -109,7 +115,7 @@ def test_pair_edits_are_sought_where_a_rule_asks_for_them(sample_reference):
         return Hits.none()
 
     facts = look_up(batch, sample_reference)
-    find_hits((find,), batch, sample_reference, facts, None, None, Policy())
+    find_hits((find,), batch, sample_reference, facts, NOTHING, None, Policy())
 
     assert len(seen) == 1
     assert seen[0] is not None

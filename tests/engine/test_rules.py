@@ -1,10 +1,15 @@
 """Every rule: its examples are its tests, and its hits say what they rest on."""
 
-import pytest
-from claimgate.v1 import score_pb2
+from dataclasses import replace
 
-from engine.examples import claim_of
+import numpy as np
+import pytest
+from claimgate.v1 import claim_pb2, score_pb2
+
+from engine.examples import claims_of, members_of
 from engine.gathered import Gathered, ModelAnswer
+from engine.history import History
+from engine.past import earlier_claims, earlier_lines
 from engine.pipeline import Engine
 from engine.rules import all_rules
 from engine.rules.rule import Example, Rule
@@ -17,26 +22,56 @@ def engine(sample_reference) -> Engine:
     return Engine.with_all_rules(sample_reference)
 
 
-def hits_of(engine: Engine, rule: Rule, example: Example) -> tuple[score_pb2.ClaimResult, list]:
-    messages = [score_pb2.ClaimBatch(claims=[claim_of(example)])]
-    read = engine.read(messages)
-    answers = engine.score(read, Gathered(ModelAnswer.disabled()), [score_pb2.VIEW_EVIDENCE])
-    result = answers[0].results[0]
+def hits_of(engine: Engine, rule: Rule, example: Example, *, committed: bool = False):
+    """Result and hits of an example's claim; earlier claims in its message, or as history."""
+    claims = claims_of(example)
+    message = claims[-1:] if committed else claims
+    read = engine.read([score_pb2.ClaimBatch(claims=message)])
+    history = history_of(engine, claims[:-1]) if committed else None
+    gathered = Gathered(ModelAnswer.disabled(), history, members_of(example))
+    answers = engine.score(read, gathered, [score_pb2.VIEW_EVIDENCE])
+    result = answers[0].results[-1]
     return result, [hit for hit in result.hits if hit.rule_id == rule.id]
 
 
-@pytest.mark.parametrize(
-    ("rule", "example"), EXAMPLES, ids=[f"{rule.id}: {example.name}" for rule, example in EXAMPLES]
-)
-def test_example_holds(engine: Engine, rule: Rule, example: Example) -> None:
-    result, hits = hits_of(engine, rule, example)
+def history_of(engine: Engine, claims: list[claim_pb2.Claim]) -> History:
+    """History as it is once these claims are committed, paid and not replaced."""
+    batch = engine.read([score_pb2.ClaimBatch(claims=claims)]).batch
+    every = np.arange(len(batch.claims))
+    return replace(
+        History.of_strangers(1),
+        claim_ids=[claim.claim_id for claim in claims],
+        claims=earlier_claims(batch, every),
+        lines=earlier_lines(batch, np.arange(len(batch.lines)), batch.lines.claim),
+    )
 
+
+def check(example: Example, result: score_pb2.ClaimResult, hits: list) -> None:
     assert not result.violations, "an example is a claim that can be scored"
     assert bool(hits) == example.hit
     if example.hit_lines is not None:
         assert sorted({n for hit in hits for n in hit.line_numbers}) == sorted(example.hit_lines)
     if example.variant is not None:
         assert example.variant in {hit.variant for hit in hits}
+
+
+@pytest.mark.parametrize(
+    ("rule", "example"), EXAMPLES, ids=[f"{rule.id}: {example.name}" for rule, example in EXAMPLES]
+)
+def test_example_holds(engine: Engine, rule: Rule, example: Example) -> None:
+    check(example, *hits_of(engine, rule, example))
+
+
+WITH_PAST = [(rule, example) for rule, example in EXAMPLES if example.earlier]
+
+
+@pytest.mark.parametrize(
+    ("rule", "example"),
+    WITH_PAST,
+    ids=[f"{rule.id}: {example.name}" for rule, example in WITH_PAST],
+)
+def test_example_holds_with_its_earlier_claims_committed(engine, rule, example) -> None:
+    check(example, *hits_of(engine, rule, example, committed=True))
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.id)

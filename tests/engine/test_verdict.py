@@ -12,7 +12,7 @@ from engine.columns import Batch
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.findings import Findings, find_hits
-from engine.gathered import OK, ModelAnswer
+from engine.gathered import OK, Gathered, ModelAnswer
 from engine.policy import Policy, RuleOverride
 from engine.pricing import Allowed, PriceReason, PriceStatus
 from engine.rules.rule import (
@@ -33,6 +33,7 @@ from engine.rules.rule import (
 )
 from engine.verdict import Decision, Disposition, Verdict, decide
 
+NOTHING = Gathered(ModelAnswer.disabled())
 APPLY, ADVISE = Certainty.APPLY, Certainty.ADVISE
 INFO, PEND, DENY_LINE, DENY_CLAIM, REJECT = (
     Action.INFO,
@@ -126,7 +127,7 @@ def answer(*probabilities: float) -> ModelAnswer:
 
 def found(batch: Batch, *fakes: Fake, policy: Policy | None = None) -> Findings:
     rules = tuple(sorted((each.rule() for each in fakes), key=lambda each: each.id))
-    return find_hits(rules, batch, None, None, None, None, policy or Policy())
+    return find_hits(rules, batch, None, None, NOTHING, None, policy or Policy())
 
 
 def judge(

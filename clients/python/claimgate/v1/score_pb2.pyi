@@ -839,6 +839,7 @@ class Provenance(_message.Message):
     HISTORY_WATERMARK_FIELD_NUMBER: _builtins.int
     STAND_INS_FIELD_NUMBER: _builtins.int
     PARTIAL_RULE_IDS_FIELD_NUMBER: _builtins.int
+    NOT_EVALUATED_FIELD_NUMBER: _builtins.int
     reference_release: _builtins.str
     """Id of the reference snapshot."""
     policy_version: _builtins.str
@@ -857,6 +858,12 @@ class Provenance(_message.Message):
     def partial_rule_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Rules that saw these claims alone because there was no history."""
 
+    @_builtins.property
+    def not_evaluated(self) -> _containers.RepeatedCompositeFieldContainer[Global___NotEvaluated]:
+        """Rules that judged no claim because a table that they rest on is not loaded, by reason; what could not be judged on one
+        claim alone stands in its result.
+        """
+
     def __init__(
         self,
         *,
@@ -867,10 +874,11 @@ class Provenance(_message.Message):
         history_watermark: _builtins.int = ...,
         stand_ins: _abc.Iterable[_builtins.str] | None = ...,
         partial_rule_ids: _abc.Iterable[_builtins.str] | None = ...,
+        not_evaluated: _abc.Iterable[Global___NotEvaluated] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_version", b"engine_version", "history_watermark", b"history_watermark", "model_version", b"model_version", "partial_rule_ids", b"partial_rule_ids", "policy_version", b"policy_version", "reference_release", b"reference_release", "stand_ins", b"stand_ins"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_version", b"engine_version", "history_watermark", b"history_watermark", "model_version", b"model_version", "not_evaluated", b"not_evaluated", "partial_rule_ids", b"partial_rule_ids", "policy_version", b"policy_version", "reference_release", b"reference_release", "stand_ins", b"stand_ins"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,354 @@
+"""The past of a claim: lines of other claims that its rules may see.
+
+A claim sees committed history of its member, and the earlier claims of its own message: never the
+rest of its pass (docs/decisions/0012-what-a-claim-sees.md). A claim that replaces or voids another
+(frequency 7 or 8, or a later version of one id) takes its place from then on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final, Self
+
+import numpy as np
+
+from engine.codes import code36
+from engine.columns import Batch, Bools, Dates, Ints, Table
+from engine.history import EarlierClaims, EarlierLines, History
+from engine.words import word_key
+
+_VOID: Final = code36("8")
+_TAKES_THE_PLACE: Final = (code36("7"), _VOID)
+_COMMITTED: Final = -1
+_DAY_BITS: Final = 20
+_DAY_ZERO: Final = 200_000
+"""Days are counted from long before any claim, so that a span may reach below all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPairs:
+    """Lines of a pass, each with a line of the past that its claim sees. Shapes are (pairs,)."""
+
+    line: Ints
+    """Row of the line in the pass."""
+    earlier: Ints
+    """Row of the line in `Past.lines`."""
+
+    def __len__(self) -> int:
+        """Count the pairs."""
+        return len(self.line)
+
+    def where(self, mask: Bools) -> "SeenPairs":
+        """Keep the pairs of the mask."""
+        return SeenPairs(self.line[mask], self.earlier[mask])
+
+
+@dataclass(frozen=True, slots=True)
+class _Supersession(Table):
+    """From which claim on an earlier one is no longer seen in a message."""
+
+    key: Ints
+    """Earlier claim and message, ascending."""
+    ordinal: Ints
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Past:
+    """Lines of other claims of a pass's members, and who sees them."""
+
+    claim_ids: Sequence[str]
+    claims: EarlierClaims
+    claim_message: Ints
+    """Message of the claim in the pass; -1 for a committed one, which every message sees."""
+    claim_ordinal: Ints
+    """Ordinal of the claim in the pass: later ones see it; -1 for a committed one."""
+    lines: EarlierLines
+    line_start: Ints
+    """Row of each claim's first line in `lines`, which are in the order of the claims."""
+    has_history: bool
+    """Committed history was gathered; without it what rests on history is partial."""
+    _by_member: Ints
+    """Rows of lines by member and day."""
+    _member_day: Ints
+    """Member and day of those rows, ascending."""
+    _days_max: int
+    """Most days that a line spans."""
+    _same_id: Ints
+    """Number of each earlier claim's id."""
+    _own_id: Ints
+    """The same numbering for the claims of the pass."""
+    _superseded: _Supersession
+
+    @classmethod
+    def of(cls, batch: Batch, history: History | None) -> Self:
+        """Return what the claims of a pass may see."""
+        shared = _members_with_several_claims(batch)
+        claims, lines, owner = _from_batch(batch, shared)
+        ids = [batch.received.claim_ids[n] for n in batch.claims.ordinal[owner].tolist()]
+        message, ordinal = batch.claims.message[owner], batch.claims.ordinal[owner]
+        if history is not None:
+            before = len(history.claims)
+            ids = [*history.claim_ids, *ids]
+            claims = _joined(history.claims, claims)
+            lines = _joined(history.lines, lines, claim=before)
+            committed = np.full(before, _COMMITTED, np.int64)
+            message, ordinal = (np.concatenate([committed, c]) for c in (message, ordinal))
+        return cls._indexed(batch, ids, claims, message, ordinal, lines, history is not None)
+
+    @classmethod
+    def _indexed(
+        cls,
+        batch: Batch,
+        ids: Sequence[str],
+        claims: EarlierClaims,
+        message: Ints,
+        ordinal: Ints,
+        lines: EarlierLines,
+        has_history: bool,
+    ) -> Self:
+        member_day = _member_day(lines.member, lines.service_from)
+        order = np.argsort(member_day, kind="stable")
+        days = (lines.service_to - lines.service_from).astype(np.int64)
+        same, own, superseded = _identities(batch, ids, claims, message, ordinal)
+        return cls(
+            claim_ids=ids,
+            claims=claims,
+            claim_message=message,
+            claim_ordinal=ordinal,
+            lines=lines,
+            line_start=np.searchsorted(lines.claim, np.arange(len(claims))),
+            has_history=has_history,
+            _by_member=order,
+            _member_day=member_day[order],
+            _days_max=max(int(days.max(initial=0)), 0),
+            _same_id=same,
+            _own_id=own,
+            _superseded=superseded,
+        )
+
+    def __repr__(self) -> str:
+        """Say how much there is, not whose."""
+        return f"Past({len(self.claims)} claims, {len(self.lines)} lines)"
+
+    def __len__(self) -> int:
+        """Count the lines."""
+        return len(self.lines)
+
+    def pairs(self, batch: Batch, line: Ints, first_day: Dates, last_day: Dates) -> SeenPairs:
+        """Return each line with the lines of its past whose first day is from one day to another.
+
+        Args:
+            batch: The pass.
+            line: Rows of lines, shape (n,).
+            first_day: Of each the first day that is looked at, shape (n,).
+            last_day: The last one.
+        """
+        if not len(self) or not len(line):
+            return SeenPairs(np.empty(0, np.int64), np.empty(0, np.int64))
+        member = batch.claims.member[batch.lines.claim[line]]
+        begin = np.searchsorted(self._member_day, _member_day(member, first_day))
+        end = np.searchsorted(self._member_day, _member_day(member, last_day), side="right")
+        width = np.where(np.isnat(first_day) | np.isnat(last_day), 0, np.maximum(end - begin, 0))
+        left = np.repeat(line, width)
+        at = np.arange(len(left)) - np.repeat(np.cumsum(width) - width - begin, width)
+        earlier = self._by_member[at]
+        seen = self._sees(batch, batch.lines.claim[left], self.lines.claim[earlier])
+        return SeenPairs(left[seen], earlier[seen])
+
+    def pairs_of_day(self, batch: Batch, line: Ints) -> SeenPairs:
+        """Return each line with the lines of its past that begin on its own first day."""
+        day = batch.lines.service_from[line]
+        return self.pairs(batch, line, day, day)
+
+    def counted(self, pairs: SeenPairs) -> SeenPairs:
+        """Drop lines that count for duplicates only: denied ones, and of claims in process."""
+        earlier = pairs.earlier
+        in_process = self.claims.in_process[self.lines.claim[earlier]]
+        return pairs.where(~in_process & ~self.lines.denied[earlier])
+
+    def same_provider(self, batch: Batch, pairs: SeenPairs) -> Bools:
+        """Pairs of one provider (domain C.1).
+
+        Professional: the same renderer, or the same biller and specialty. Institutional: the same
+        biller. Tax ids are not compared across claims: one that is a social security number must
+        not be kept in the clear.
+        """
+        own_claim, earlier_claim = batch.lines.claim[pairs.line], self.lines.claim[pairs.earlier]
+        same_form = batch.claims.type[own_claim] == self.claims.type[earlier_claim]
+        npi, biller = batch.lines.rendering_npi[pairs.line], batch.claims.billing_npi[own_claim]
+        specialty = batch.lines.specialty[pairs.line]
+        same_renderer = (npi > 0) & (npi == self.lines.rendering_npi[pairs.earlier])
+        same_biller = (biller > 0) & (biller == self.claims.billing_npi[earlier_claim])
+        same_specialty = (specialty > 0) & (specialty == self.lines.specialty[pairs.earlier])
+        professional = batch.professional[pairs.line]
+        same: Bools = same_form & np.where(
+            professional, same_renderer | (same_biller & same_specialty), same_biller
+        )
+        return same
+
+    def claim_pairs(self, batch: Batch, claim: Ints) -> tuple[Ints, Ints]:
+        """Return claims of the pass, each with a claim of its past, as (claim, earlier claim)."""
+        if not len(self.claims) or not len(claim):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        order = np.argsort(self.claims.member, kind="stable")
+        members = self.claims.member[order]
+        begin = np.searchsorted(members, batch.claims.member[claim])
+        end = np.searchsorted(members, batch.claims.member[claim], side="right")
+        width = end - begin
+        left = np.repeat(claim, width)
+        at = np.arange(len(left)) - np.repeat(np.cumsum(width) - width - begin, width)
+        earlier = order[at]
+        seen = self._sees(batch, left, earlier)
+        return left[seen], earlier[seen]
+
+    def _sees(self, batch: Batch, claim: Ints, earlier: Ints) -> Bools:
+        """Pairs of a claim of the pass and an earlier one that it sees."""
+        message, ordinal = batch.claims.message[claim], batch.claims.ordinal[claim]
+        committed = self.claim_message[earlier] == _COMMITTED
+        before = (self.claim_message[earlier] == message) & (self.claim_ordinal[earlier] < ordinal)
+        seen = (committed | before) & (self._same_id[earlier] != self._own_id[claim])
+        seen &= self.claims.frequency[earlier] != _VOID
+        table = self._superseded
+        if len(table):
+            key = _claim_in_message(earlier, message)
+            at = np.minimum(np.searchsorted(table.key, key), len(table) - 1)
+            seen &= ~((table.key[at] == key) & (table.ordinal[at] <= ordinal))
+        return seen
+
+
+def earlier_lines(batch: Batch, line: Ints, claim: Ints) -> EarlierLines:
+    """Return lines of a pass as lines of earlier claims.
+
+    Args:
+        batch: The pass.
+        line: Rows of the lines, shape (n,).
+        claim: Row of each line's claim among the earlier ones, shape (n,).
+    """
+    lines = batch.lines
+    return EarlierLines(
+        member=batch.claims.member[lines.claim[line]],
+        claim=claim,
+        number=lines.number[line],
+        procedure=lines.procedure[line],
+        modifiers=lines.modifiers[line],
+        revenue=lines.revenue[line],
+        ndc=lines.ndc[line],
+        service_from=lines.service_from[line],
+        service_to=lines.service_to[line],
+        units_milli=lines.units_milli[line],
+        unit_basis=lines.unit_basis[line],
+        charge_cents=lines.charge_cents[line],
+        place_of_service=lines.place_of_service[line],
+        rendering_npi=lines.rendering_npi[line],
+        specialty=lines.specialty[line],
+        diagnoses=pointed_diagnoses(batch, line),
+        is_rental=lines.is_rental[line],
+        denied=np.zeros(len(line), np.bool_),
+    )
+
+
+def earlier_claims(batch: Batch, claim: Ints) -> EarlierClaims:
+    """Return claims of a pass as earlier claims."""
+    claims = batch.claims
+    return EarlierClaims(
+        member=claims.member[claim],
+        type=claims.type[claim],
+        type_of_bill=claims.type_of_bill[claim],
+        frequency=claims.frequency[claim],
+        version=claims.version[claim],
+        billing_npi=claims.billing_npi[claim],
+        service_from=claims.service_from[claim],
+        service_to=claims.service_to[claim],
+        received_date=claims.received_date[claim],
+        total_charge_cents=claims.total_charge_cents[claim],
+        in_process=np.zeros(len(claim), np.bool_),
+    )
+
+
+def pointed_diagnoses(batch: Batch, line: Ints) -> Ints:
+    """Return the diagnoses that lines point to, as codes; 0 for none. Shape (lines, 4)."""
+    counts = np.bincount(batch.diagnoses.claim, minlength=len(batch.claims))
+    starts = np.cumsum(counts) - counts
+    pointers, claim = batch.lines.pointers[line], batch.lines.claim[line]
+    within = (pointers >= 1) & (pointers <= counts[claim][:, None])
+    row = np.where(within, starts[claim][:, None] + pointers - 1, -1)
+    return np.append(batch.diagnoses.code, 0)[row]
+
+
+def _members_with_several_claims(batch: Batch) -> Ints:
+    """Rows of the claims whose member has other claims in the same message."""
+    claims = batch.claims
+    key = claims.message.astype(np.int64) * (1 << 32) + claims.member
+    _, place, count = np.unique(key, return_inverse=True, return_counts=True)
+    return np.flatnonzero(count[place] > 1)
+
+
+def _from_batch(batch: Batch, claim: Ints) -> tuple[EarlierClaims, EarlierLines, Ints]:
+    number = np.full(len(batch.claims), -1, np.int64)
+    number[claim] = np.arange(len(claim))
+    line = np.flatnonzero(number[batch.lines.claim] >= 0)
+    lines = earlier_lines(batch, line, number[batch.lines.claim[line]])
+    return earlier_claims(batch, claim), lines, claim
+
+
+def _joined(one: Any, other: Any, **added: int) -> Any:
+    """Return the rows of two tables; a number by column name is added to the second's values."""
+    return type(one)(
+        *(
+            np.concatenate([getattr(one, f.name), getattr(other, f.name) + added[f.name]])
+            if f.name in added
+            else np.concatenate([getattr(one, f.name), getattr(other, f.name)])
+            for f in fields(one)
+        )
+    )
+
+
+def _member_day(member: Ints, day: Dates) -> Ints:
+    days = np.where(np.isnat(day), 0, day.astype(np.int64))
+    return (member.astype(np.int64) << _DAY_BITS) + np.clip(
+        days + _DAY_ZERO, 0, (1 << _DAY_BITS) - 1
+    )
+
+
+def _claim_in_message(claim: Ints, message: Ints) -> Ints:
+    return (claim.astype(np.int64) << 32) + message
+
+
+class _Numbers(dict[str, int]):
+    """Ids of claims, numbered as they come."""
+
+    def __missing__(self, claim_id: str) -> int:
+        number = self[claim_id] = len(self)
+        return number
+
+
+def _identities(
+    batch: Batch, ids: Sequence[str], claims: EarlierClaims, message: Ints, ordinal: Ints
+) -> tuple[Ints, Ints, _Supersession]:
+    """Number the ids of earlier claims and own ones, and say which earlier claim is replaced.
+
+    Control numbers are matched with ids without regard to case.
+    """
+    none = _Supersession(np.empty(0, np.int64), np.empty(0, np.int64))
+    if not ids:
+        return np.empty(0, np.int64), np.zeros(len(batch.claims), np.int64), none
+    received, numbers = batch.received.claim_ids, _Numbers()
+    own = np.array([numbers[received[n]] for n in batch.claims.ordinal.tolist()], np.int64)
+    same = np.array([numbers[each] for each in ids], np.int64)
+    frequency = batch.claims.frequency
+    replaces = np.isin(frequency, _TAKES_THE_PLACE)
+    keys, ordinals = [], []
+    for claim in np.flatnonzero(replaces | (batch.claims.version > 1)).tolist():
+        in_message, at = int(batch.claims.message[claim]), int(batch.claims.ordinal[claim])
+        seen = (message == _COMMITTED) | ((message == in_message) & (ordinal < at))
+        seen &= claims.member == batch.claims.member[claim]
+        version, control = batch.claims.version[claim], batch.claims.control_number[claim]
+        for earlier in np.flatnonzero(seen).tolist():
+            older = same[earlier] == own[claim] and claims.version[earlier] < version
+            if older or (replaces[claim] and word_key(ids[earlier]) == control):
+                keys.append((earlier << 32) + in_message)
+                ordinals.append(at)
+    if not keys:
+        return same, own, none
+    order = np.lexsort((ordinals, keys))
+    key, first = np.unique(np.array(keys, np.int64)[order], return_index=True)
+    return same, own, _Supersession(key, np.array(ordinals, np.int64)[order][first])
