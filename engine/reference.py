@@ -20,7 +20,15 @@ from engine.tables.code_sets import (
     Icd10cm,
     PlaceOfService,
 )
-from engine.tables.exclusions import EXCLUDED, LISTED_WITHOUT_DATE, NOT_EXCLUDED, Exclusions
+from engine.tables.exclusions import (
+    EXCLUDED,
+    LISTED_WITHOUT_DATE,
+    NOT_EXCLUDED,
+    NOT_WAIVED,
+    WAIVED,
+    WAIVED_ELSEWHERE,
+    Exclusions,
+)
 from engine.tables.fees import (
     GLOBAL_MMM,
     GLOBAL_XXX,
@@ -68,11 +76,14 @@ __all__ = [
     "LISTED_WITHOUT_DATE",
     "NOT_EXCLUDED",
     "NOT_IN_SET",
+    "NOT_WAIVED",
     "OTHER",
     "REPEAT",
     "TYPE_1",
     "TYPE_2",
     "TYPE_3",
+    "WAIVED",
+    "WAIVED_ELSEWHERE",
     "ProcedureFacts",
     "Reference",
     "SnapshotError",

@@ -15,6 +15,10 @@ NOT_EXCLUDED: Final = 0
 EXCLUDED: Final = 1
 LISTED_WITHOUT_DATE: Final = 2
 
+NOT_WAIVED: Final = 0
+WAIVED: Final = 1
+WAIVED_ELSEWHERE: Final = 2
+
 _LAST_DAY: Final = np.datetime64("2200-01-01", "D")
 
 
@@ -28,14 +32,25 @@ class Exclusions:
     reinstated: Dates
     """First day after the exclusion, NaT while it lasts."""
     undated_key: Int64s
+    waiver_key: Int64s
+    """Provider, as often as there are waivers."""
+    waiver_state: npt.NDArray[np.int16]
+    waiver_first: Dates
+    waiver_after: Dates
+    """First day after the waiver, NaT while it lasts."""
+    depth: int
+    """Most waivers of one provider."""
 
     @classmethod
     def open(cls, snapshot: Snapshot) -> "Exclusions":
         """Open the table of a snapshot."""
+        known = snapshot.dataset("leie")
         return cls(
-            releases=Releases.of(snapshot.dataset("leie")),
+            releases=Releases.of(known),
+            depth=known.depth,
             **snapshot.columns("leie", schema.EXCLUSIONS),
             **snapshot.columns("leie", schema.UNDATED_EXCLUSIONS),
+            **snapshot.columns("leie", schema.WAIVERS),
         )
 
     @property
@@ -61,3 +76,19 @@ class Exclusions:
         lasts = (last >= 0) & same_npi(self.key[last], last_key) & np.isnat(self.reinstated[last])
         listed = (find_row(self.undated_key, npi_key(release, npi)) >= 0) & ~lasts
         return np.where(dated, EXCLUDED, np.where(listed, LISTED_WITHOUT_DATE, 0)).astype(np.int8)
+
+    def waiver(self, npi: Integers, state: Integers, day: Dates) -> npt.NDArray[np.int8]:
+        """Return WAIVED where every exclusion in force is waived for the state of service.
+
+        WAIVED_ELSEWHERE: for another state, or the state is not known (0).
+        """
+        key = npi_key(self.release_at(day), npi)
+        found = np.full(len(key), NOT_WAIVED, np.int8)
+        first = np.searchsorted(self.waiver_key, key)
+        for step in range(self.depth):
+            row = np.minimum(first + step, len(self.waiver_key) - 1)
+            live = (self.waiver_key[row] == key) & ~(self.waiver_first[row] > day)
+            live &= ~(self.waiver_after[row] <= day)
+            here = live & (state > 0) & (self.waiver_state[row] == state)
+            found = np.where(here, WAIVED, np.where(live & (found == 0), WAIVED_ELSEWHERE, found))
+        return found.astype(np.int8)

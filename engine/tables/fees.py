@@ -102,6 +102,7 @@ class Localities:
     """Dollars per anesthesia unit; 0 where no file has the locality."""
     zip_keys: Int64s
     zip_localities: Int32s
+    zip_states: Int16s
     zip_plus_four: Bools
 
     @classmethod
@@ -115,6 +116,7 @@ class Localities:
             anesthesia_cf_e4=_anesthesia(snapshot, columns),
             zip_keys=zips["key"],
             zip_localities=zips["locality"],
+            zip_states=zips["state"],
             zip_plus_four=zips["plus_four"],
             **columns,
         )
@@ -136,6 +138,14 @@ class Localities:
     def of_locality(self, locality: Integers, day: Dates) -> Rows:
         """Return the row of each locality (carrier * 100 + number) on its day, -1 for none."""
         return find_row(self.key, locality_key(self.release_at(day), locality))
+
+    def state(self, zip5: Integers) -> Int16s:
+        """Return the state of each ZIP code, its letters as an integer, 0 for none.
+
+        By the newest release: a ZIP code does not change its state.
+        """
+        newest = np.full(len(zip5), len(self.zip_releases.names) - 1, np.int16)
+        return self.zip_states[find_row(self.zip_keys, zip_key(newest, zip5))]
 
     def needs_plus_four(self, zip5: Integers, day: Dates) -> Bools:
         """Return where a ZIP code spans localities, so that five digits do not decide."""

@@ -68,6 +68,7 @@ ANESTHESIA: Final[Schema] = {"key": _KEY, "factor_e4": Column("int32", 0)}
 ZIP_CODES: Final[Schema] = {
     "key": _KEY,
     "locality": Column("int32", -1),
+    "state": Column("int16", 0),
     "plus_four": _FLAG,
 }
 
@@ -97,6 +98,12 @@ ADDON_TYPES: Final[Schema] = {
 
 EXCLUSIONS: Final[Schema] = {"key": _KEY, "reinstated": _DAY}
 UNDATED_EXCLUSIONS: Final[Schema] = {"undated_key": _KEY}
+WAIVERS: Final[Schema] = {
+    "waiver_key": _KEY,
+    "waiver_state": Column("int16", 0),
+    "waiver_first": _DAY,
+    "waiver_after": _DAY,
+}
 
 PLACES_OF_SERVICE: Final[Schema] = {"assigned": _FLAG, "facility": _FLAG}
 """A hundred elements per release, by code from 00 to 99, oldest release first."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from engine.tables.keys import Int64s
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of this layout; a snapshot of another one is built again, not converted."""
 
 MANIFEST: Final = "manifest.json"

@@ -126,20 +126,27 @@ def arrange_addons(tables: Sequence[Table]) -> Arranged:
 
 
 def arrange_exclusions(tables: Sequence[Table]) -> Arranged:
-    """Arrange by provider and day of exclusion; the undated list by provider."""
-    undated = [table.columns["undated"] for table in tables]
-    dated = [
-        Table({name: table.columns[name] for name in ("npi", "excluded", "reinstated")}, 0)
-        for table in tables
-    ]
-    rows = _stacked(dated)
+    """Arrange by provider and day of exclusion; waivers and the undated list by provider."""
+    rows = _stacked([_part(table, "npi", "excluded", "reinstated") for table in tables])
     rows["key"] = npi_day_key(rows["release"], rows["npi"], rows["excluded"])
-    release = np.repeat(np.arange(len(undated)), [len(each) for each in undated])
-    listed: Columns = {"undated_key": npi_key(release, np.concatenate(undated))}
+    listed = _stacked([_part(table, "undated") for table in tables])
+    listed["undated_key"] = npi_key(listed["release"], listed["undated"])
+    waivers = _stacked([_part(table, "waiver_npi", *_WAIVER) for table in tables])
+    waivers["waiver_key"] = npi_key(waivers["release"], waivers["waiver_npi"])
     return Arranged(
         _sorted(rows, "key", schema.EXCLUSIONS)
         | _sorted(listed, "undated_key", schema.UNDATED_EXCLUSIONS)
+        | _sorted(waivers, "waiver_key", schema.WAIVERS),
+        depth=_depth(waivers["waiver_key"]),
     )
+
+
+def _part(table: Table, *names: str) -> Table:
+    """Return the columns of one of the lists that a table holds."""
+    return Table({name: table.columns[name] for name in names}, 0)
+
+
+_WAIVER: Final = ("waiver_state", "waiver_first", "waiver_after")
 
 
 def arrange_places_of_service(tables: Sequence[Table]) -> Arranged:

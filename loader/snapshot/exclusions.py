@@ -2,11 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
 import numpy as np
 
+from engine.codes import code36
+from loader.snapshot.localities import STATES
 from loader.snapshot.published import PublishedFile, Row
 from loader.snapshot.table import Gatherer, Table
 
@@ -30,45 +33,79 @@ _COLUMNS: Final = (
     "WAIVERDATE",
     "WVRSTATE",
 )
+_OTHER_NAMES: Final = {"WAIVERSTATE": "WVRSTATE"}
 _NPI: Final = "NPI"
 _NO_NPI: Final = frozenset({"", "0", "0000000000"})
 _NPI_LENGTH: Final = 10
 
+Exclusion = tuple[date, str]
+"""Day and kind of an exclusion: the list and the reinstatements name the same one by them."""
+Span = tuple[date, date | None]
+"""First day, and first day after or None."""
+
+
+@dataclass(slots=True)
+class _Provider:
+    """What the rows of one provider say together."""
+
+    waivers: dict[Exclusion, dict[str, date]] = field(default_factory=dict)
+    """The exclusions, and the first day of the waiver of each by state."""
+    reinstated: set[date] = field(default_factory=set)
+
 
 def read_exclusions(files: Sequence[PublishedFile]) -> Table:
     """Return the days of exclusion per provider; kinds of rows are told by columns, not names."""
-    gatherer = Gatherer(
-        {"npi": "int64", "excluded": "datetime64[D]", "reinstated": "datetime64[D]"}
-    )
-    excluded: defaultdict[int, set[date]] = defaultdict(set)
-    reinstated: defaultdict[int, set[date]] = defaultdict(set)
+    dated = Gatherer({"npi": "int64", "excluded": "datetime64[D]", "reinstated": "datetime64[D]"})
+    providers: defaultdict[int, _Provider] = defaultdict(_Provider)
     undated: set[int] = set()
     for file in files:
         for row in _rows(file):
             npi = _npi(row)
             if npi is None:
-                gatherer.leave_out("no_npi")
+                dated.leave_out("no_npi")
             elif len(row.places) == 1:
                 undated.add(npi)
             else:
-                excluded[npi].add(_excluded_on(row))
-                if back := row.date("REINDATE"):
-                    reinstated[npi].add(back)
+                _take(providers[npi], row)
                 if not passes_luhn(npi):
-                    gatherer.remark("npi_check_digit_wrong")
+                    dated.remark("npi_check_digit_wrong")
                 if row.date("WAIVERDATE"):
-                    gatherer.remark("waiver_in_one_state")
-    for npi, days in sorted(excluded.items()):
-        for first, back in intervals(days, reinstated[npi]):
-            gatherer.add(npi, first, back)
-    table = gatherer.table()
-    columns = table.columns | {"undated": np.array(sorted(undated), np.int64)}
+                    dated.remark("waiver_in_one_state")
+    waivers = Gatherer(
+        {
+            "waiver_npi": "int64",
+            "waiver_state": "int16",
+            "waiver_first": "datetime64[D]",
+            "waiver_after": "datetime64[D]",
+        }
+    )
+    for npi, provider in sorted(providers.items()):
+        days = [day for day, _ in provider.waivers]
+        for first, back in intervals(days, provider.reinstated):
+            dated.add(npi, first, back)
+        for state, first, back in waived(provider.waivers, provider.reinstated):
+            waivers.add(npi, code36(state), first, back)
+    table = dated.table()
+    columns = table.columns | waivers.table().columns
+    columns["undated"] = np.array(sorted(undated), np.int64)
     return Table(columns, table.rows + len(undated), table.left_out, table.remarks)
 
 
-def intervals(
-    excluded: Iterable[date], reinstated: Iterable[date]
-) -> Iterator[tuple[date, date | None]]:
+def _take(provider: _Provider, row: Row) -> None:
+    excluded, back = _excluded_on(row), row.date("REINDATE")
+    if back and back < excluded:
+        raise row.refused(
+            f"reinstated on {back}, excluded on {excluded}", "REINDATE on or after EXCLDATE"
+        )
+    if back:
+        provider.reinstated.add(back)
+    waivers = provider.waivers.setdefault((excluded, row.text("EXCLTYPE")), {})
+    if waiver := _waiver(row):
+        state, first = waiver
+        waivers[state] = min(first, waivers.get(state, first))
+
+
+def intervals(excluded: Iterable[date], reinstated: Iterable[date]) -> Iterator[Span]:
     """Return the exclusions as intervals without overlap: first day, first day after or None.
 
     Excluded on a day is who has an exclusion up to that day and no reinstatement between the two:
@@ -79,12 +116,46 @@ def intervals(
     for first in sorted(excluded):
         if taken is not None and first < taken:
             continue
-        back = next((day for day in backs if day >= first), None)
+        back = _first_from(backs, first)
         if back != first:
             yield first, back
         if back is None:
             return
         taken = back
+
+
+def waived(
+    waivers: Mapping[Exclusion, Mapping[str, date]], reinstated: Iterable[date]
+) -> Iterator[tuple[str, date, date | None]]:
+    """Return for each state the days on which all exclusions in force are waived there.
+
+    A waiver belongs to its exclusion: who is excluded a second time, without one, is excluded.
+    """
+    backs = sorted(reinstated)
+    spans = [
+        (first, _first_from(backs, first), by_state) for (first, _), by_state in waivers.items()
+    ]
+    days = {first for first, _, _ in spans} | set(backs)
+    for state in sorted({state for _, _, by_state in spans for state in by_state}):
+        begun: date | None = None
+        for day in sorted(days | {each[state] for _, _, each in spans if state in each}):
+            in_force = [each for first, back, each in spans if first <= day and _before(day, back)]
+            holds = bool(in_force) and all(each.get(state, date.max) <= day for each in in_force)
+            if holds and begun is None:
+                begun = day
+            elif begun is not None and not holds:
+                yield state, begun, day
+                begun = None
+        if begun is not None:
+            yield state, begun, None
+
+
+def _first_from(days: Sequence[date], first: date) -> date | None:
+    return next((day for day in days if day >= first), None)
+
+
+def _before(day: date, end: date | None) -> bool:
+    return end is None or day < end
 
 
 def passes_luhn(npi: int) -> bool:
@@ -97,7 +168,7 @@ def passes_luhn(npi: int) -> bool:
 def _rows(file: PublishedFile) -> Iterator[Row]:
     rows = file.records()
     header = next(rows, Row(file.name, 1, (), {}))
-    names = tuple(each.strip() for each in header.fields)
+    names = tuple(_OTHER_NAMES.get(each.strip(), each.strip()) for each in header.fields)
     if names not in {_COLUMNS, (_NPI,)}:
         raise header.refused(
             "the header is another one", "the 18 columns of the LEIE, or NPI alone"
@@ -121,3 +192,16 @@ def _excluded_on(row: Row) -> date:
     if day is None:
         raise row.refused("EXCLDATE is blank", "the day of exclusion, YYYYMMDD")
     return day
+
+
+def _waiver(row: Row) -> tuple[str, date] | None:
+    """Return state and first day of a waiver; a waiver holds for the state that granted it."""
+    state, first = row.text("WVRSTATE"), row.date("WAIVERDATE")
+    if not (state or first):
+        return None
+    if first is None or state not in STATES:
+        raise row.refused(
+            f"a waiver of {first or 'no day'} in {state or 'no state'}",
+            "WAIVERDATE with WVRSTATE, the two letters of a state, or neither",
+        )
+    return state, first

@@ -22,6 +22,15 @@ _OPPS_CAP_COLUMNS: Final = (
     "NON-FACILTY PRICE",
 )
 _ZIP_LINE_LENGTH: Final = 80
+
+_STATES: Final = (
+    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV "
+    "NH NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY AS FM GU MH MP PR PW VI"
+)
+STATES: Final = frozenset(_STATES.split())
+"""Postal letters of states, territories and freely associated states."""
+# The file divides two states between their carriers.
+_PARTS_OF_STATES: Final = {"EM": "MO", "WM": "MO", "EK": "KS", "WK": "KS"}
 _CAP_MODIFIERS: Final = {text: code36(text) for text in ("", "26", "TC")}
 
 
@@ -85,7 +94,9 @@ def _locality(row: Row, carrier: str, number: str) -> int:
 
 def read_zip_codes(files: Sequence[PublishedFile]) -> Table:
     """Return the locality of each ZIP code, and whether five digits decide it."""
-    gatherer = Gatherer({"zip5": "int32", "locality": "int32", "plus_four": "bool"})
+    gatherer = Gatherer(
+        {"zip5": "int32", "locality": "int32", "state": "int16", "plus_four": "bool"}
+    )
     for file in files:
         for row in file.lines():
             line = row.fields[0]
@@ -95,8 +106,15 @@ def read_zip_codes(files: Sequence[PublishedFile]) -> Table:
                     f"{_ZIP_LINE_LENGTH} characters in the ZIP5 record layout",
                 )
             gatherer.once(row, line[2:7], "ZIP code")
-            gatherer.add(int(line[2:7]), _locality(row, line[7:12], line[12:14]), line[20] == "1")
+            locality = _locality(row, line[7:12], line[12:14])
+            gatherer.add(int(line[2:7]), locality, _state(row, line[:2]), line[20] == "1")
     return gatherer.table()
+
+
+def _state(row: Row, text: str) -> int:
+    if text not in STATES and text not in _PARTS_OF_STATES:
+        raise row.refused(f"the state in 1-2 is {text!r}", "the two letters of a state")
+    return code36(_PARTS_OF_STATES.get(text, text))
 
 
 def read_anesthesia(files: Sequence[PublishedFile]) -> Table:

@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ AS_PUBLISHED: Final = "load the file as it was published, not one saved by a spr
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?|\.[0-9]+")
 _PROCEDURE: Final = re.compile(r"[0-9]{5}|[0-9]{4}[A-Z]|[A-Z][0-9]{4}")
 _DATE: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ORDINAL_DATE: Final = re.compile(r"[12][0-9]{3}[0-9]{3}")
 _MOVED_MAX: Final = Decimal("0.000001")
 _NO_DATE: Final = frozenset({"", "0", "00000000"})
 
@@ -69,9 +70,9 @@ class PublishedFile:
         for number, line in enumerate(self._text(), start=1):
             yield Row(self.name, number, (line.rstrip("\r\n"),), {})
 
-    def records(self) -> Iterator["Row"]:
+    def records(self, delimiter: str = ",") -> Iterator["Row"]:
         """Walk the records of a CSV file; a record's number is the line on which it ends."""
-        reader = csv.reader(self._text(), strict=True)
+        reader = csv.reader(self._text(), delimiter=delimiter, strict=True)
         try:
             for fields in reader:
                 yield Row(self.name, reader.line_num, tuple(fields), {})
@@ -159,6 +160,19 @@ class Row:
             expected = ", ".join(each or "blank" for each in choices)
             raise self.refused(f"{name} is {_shown(text)}", f"one of {expected}")
         return choices[text]
+
+    def ordinal_date(self, name: str) -> date | None:
+        """Return a date written YYYYDDD, year and day of the year; None for blank and 0."""
+        text = self.text(name)
+        if text in _NO_DATE:
+            return None
+        if not _ORDINAL_DATE.fullmatch(text):
+            raise self.refused(f"{name} is {_shown(text)}", "a date written YYYYDDD")
+        year, day = int(text[:4]), int(text[4:])
+        found = date(year, 1, 1) + timedelta(days=day - 1)
+        if found.year != year:
+            raise self.refused(f"{name} is {_shown(text)}", "a day of that year, YYYYDDD")
+        return found
 
     def date(self, name: str) -> date | None:
         """Return a date written YYYYMMDD or YYYY-MM-DD; None for blank, 0 and 00000000."""

@@ -12,7 +12,13 @@ from engine.columns import (
     Bools,
     Ints,
 )
-from engine.reference import EXCLUDED, LISTED_WITHOUT_DATE, Reference
+from engine.reference import (
+    EXCLUDED,
+    LISTED_WITHOUT_DATE,
+    WAIVED,
+    WAIVED_ELSEWHERE,
+    Reference,
+)
 from engine.rules.rule import (
     Action,
     Category,
@@ -28,7 +34,9 @@ from engine.rules.rule import (
     rule,
 )
 
-_NPI, _UNDATED, _OTHER_PAYER, _EMERGENCY = range(4)
+_NPI, _UNDATED, _OTHER_PAYER, _EMERGENCY, _WAIVER = range(5)
+# How a provider is listed, the strongest first.
+_DATED_LIST, _WAIVER_UNCLEAR, _UNDATED_LIST, _UNLISTED = range(4)
 _FEDERAL: Final = (LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE, LOB_MEDICAID)
 
 _CLAIM_ROLES: Final = (
@@ -57,9 +65,10 @@ _ROLES: Final = (*_CLAIM_ROLES, *(f"{role} of a line" for role in _LINE_ROLES))
         "undated_list": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
         "not_federal": Variant(action=Action.PEND),
         "emergency": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
+        "waiver_unclear": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
     },
     carc="B7",
-    cites="Social Security Act s. 1128; 42 USC 1320a-7; 42 CFR 1001.1901",
+    cites="Social Security Act s. 1128; 42 USC 1320a-7; 42 CFR 1001.1801, 1001.1901",
     datasets=("leie",),
     evidence={"role": Kind.NAME, "list": Kind.NAME, "basis": Kind.NAME, "service_date": Kind.DATE},
     names={
@@ -69,8 +78,9 @@ _ROLES: Final = (*_CLAIM_ROLES, *(f"{role} of a line" for role in _LINE_ROLES))
     },
     caveat=(
         "Providers are matched by NPI alone: names are not compared, and a listed person without "
-        "an NPI is not found. State waivers are not read. A claim whose lines are all emergencies "
-        "is left to a person (42 CFR 1001.1901(c)(5))."
+        "an NPI is not found. A waiver counts in the state that it is for, from its day on; the "
+        "state of service is that of the service ZIP, and where it is not known a person decides. "
+        "A claim whose lines are all emergencies is left to a person (42 CFR 1001.1901(c)(5))."
     ),
     examples=[
         example(
@@ -143,6 +153,20 @@ _ROLES: Final = (*_CLAIM_ROLES, *(f"{role} of a line" for role in _LINE_ROLES))
             hit=True,
             variant="emergency",
         ),
+        example(
+            "waived in the state of service",
+            line("99213", day="2019-06-03"),
+            npi="2000090052",
+            day="2019-06-03",
+        ),
+        example(
+            "before the waiver",
+            line("99213", day="2018-02-28"),
+            npi="2000090052",
+            day="2018-02-28",
+            hit=True,
+            variant="npi",
+        ),
         example("a provider who is on no list", line("99213")),
     ],
 )
@@ -150,11 +174,16 @@ def find(batch: Batch, reference: Reference) -> Hits:
     """A provider in any role of the claim is excluded on a day of service."""
     claims, lines, leie = batch.claims, batch.lines, reference.leie
     unreleased = leie.release_at(lines.service_from) < 0
-    first, role, line_row, state = _matches(batch, reference)
-    dated = state == EXCLUDED
+    first, role, line_row, listed = _matches(batch, reference)
+    dated = listed != _UNDATED_LIST
+    unclear = listed == _WAIVER_UNCLEAR
     federal = np.isin(claims.line_of_business[first], _FEDERAL)
     emergency = batch.all_lines(lines.emergency)[first]
-    variant = np.select([~dated, ~federal, emergency], [_UNDATED, _OTHER_PAYER, _EMERGENCY], _NPI)
+    variant = np.select(
+        [~dated, unclear, ~federal, emergency],
+        [_UNDATED, _WAIVER, _OTHER_PAYER, _EMERGENCY],
+        _NPI,
+    )
     return Hits(
         claim=first,
         variant=variant,
@@ -171,16 +200,36 @@ def find(batch: Batch, reference: Reference) -> Hits:
 
 
 def _matches(batch: Batch, reference: Reference) -> tuple[Ints, Ints, Ints, Ints]:
-    """Claims with a listed provider, and the strongest match of each: role, line, state."""
+    """Claims with a listed provider, and the strongest match of each: role, line, how listed."""
     row, role, npi = _probes(batch)
     state = reference.leie.excluded(npi, batch.lines.service_from[row])
-    listed = np.flatnonzero(state != 0)
-    row, role, state = row[listed], role[listed], state[listed]
+    found = np.flatnonzero(state != 0)
+    row, role = row[found], role[found]
+    listed = _listed(batch, reference, row, npi[found], state[found])
+    kept = np.flatnonzero(listed != _UNLISTED)
+    row, role, listed = row[kept], role[kept], listed[kept]
     claim = batch.lines.claim[row]
-    order = np.lexsort((row, role, state == LISTED_WITHOUT_DATE, claim))
+    order = np.lexsort((row, role, listed, claim))
     claims, first = np.unique(claim[order], return_index=True)
     best = order[first]
-    return claims, role[best], row[best], state[best]
+    return claims, role[best], row[best], listed[best]
+
+
+def _listed(batch: Batch, reference: Reference, row: Ints, npi: Ints, state: Ints) -> Ints:
+    """How each provider is listed once waivers are counted; few rows get here."""
+    day = batch.lines.service_from[row]
+    service_state = reference.localities.state(batch.lines.zip5[row])
+    waiver = reference.leie.waiver(npi, service_state, day)
+    dated = state == EXCLUDED
+    return np.select(
+        [
+            state == LISTED_WITHOUT_DATE,
+            dated & (waiver == WAIVED),
+            dated & (waiver == WAIVED_ELSEWHERE) & (service_state == 0),
+        ],
+        [_UNDATED_LIST, _UNLISTED, _WAIVER_UNCLEAR],
+        _DATED_LIST,
+    )
 
 
 def _probes(batch: Batch) -> tuple[Ints, Ints, Ints]:

@@ -119,3 +119,54 @@ def test_days_before_the_list_are_not_judged(sample_reference):
     assert [(gap.reason, gap.lines.tolist()) for gap in found.not_evaluated] == [
         ("no_release", [True])
     ]
+
+
+WAIVED = "2000090052"  # excluded 2017-01-19, waived for Alabama 2018-03-01, reinstated 2020-12-10
+
+
+@pytest.mark.parametrize(
+    ("day", "zip5", "variant"),
+    [
+        ("2017-01-18", "35201", None),
+        ("2017-01-19", "35201", "npi"),
+        ("2018-02-28", "35201", "npi"),
+        ("2018-02-28", "", "npi"),
+        ("2018-03-01", "35201", None),
+        ("2018-03-01", "10001", "npi"),
+        ("2018-03-01", "", "waiver_unclear"),
+        ("2018-03-01", "00001", "waiver_unclear"),
+        ("2020-12-09", "35201", None),
+        ("2020-12-09", "10001", "npi"),
+        ("2020-12-10", "10001", None),
+    ],
+)
+def test_a_waiver_counts_in_its_state_and_from_its_day(day, zip5, variant, sample_reference):
+    claim = claim_of(example("", line("99213"), npi=WAIVED, day=day))
+    claim.billing_provider.zip = zip5
+
+    found = oig_exclusion.find(
+        decode([score_pb2.ClaimBatch(claims=[claim])], allow_zero_charge=True), sample_reference
+    )
+
+    assert [oig_exclusion.cases[each].name for each in found.variant] == [variant][: len(found)]
+    assert len(found) == (variant is not None)
+
+
+def test_the_state_is_that_of_the_place_of_service_not_of_the_biller(sample_reference):
+    claim = claim_of(example("", line("99213"), npi=WAIVED, day="2019-06-03"))
+    claim.facility_provider.zip = "10001"
+
+    found = oig_exclusion.find(
+        decode([score_pb2.ClaimBatch(claims=[claim])], allow_zero_charge=True), sample_reference
+    )
+
+    assert [oig_exclusion.cases[each].name for each in found.variant] == ["npi"]
+
+
+def test_another_provider_without_a_waiver_still_counts(sample_reference):
+    claim = example(
+        "", line("99213", day="2023-06-03"), npi=WAIVED, referring_provider={"npi": EXCLUDED},
+        day="2023-06-03",
+    )  # fmt: skip
+
+    assert roles(hits(sample_reference, claim)) == ["referring"]

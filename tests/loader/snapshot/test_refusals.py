@@ -98,7 +98,7 @@ DAMAGES = [
     pytest.param(LIMITS, r"^27447,.*\r\n", r"\g<0>\g<0>", "a second time", id="limit twice"),
     pytest.param(LIMITS, r"MUE Values", "Values", "header", id="limit header"),
     pytest.param(ADDONS, r"^(11045),1,", r"\1,4,", "AOC_EDIT_TYPE is '4'", id="type 4"),
-    pytest.param(ADDONS, r"^(11045,.*),,,$", r"\1,1999,,", "deleted in 1999", id="years reversed"),
+    pytest.param(ADDONS, r"^(11045,.*),,,$", r"\1,1999,,", "deleted on 1999", id="years reversed"),
     pytest.param(ADDONS, r"^11045,.*\n", r"\g<0>\g<0>", "a second time", id="add-on row twice"),
     pytest.param(EXCLUDED, r'"20000', '"0000', "ten digits", id="NPI cut"),
     pytest.param(
