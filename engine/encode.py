@@ -253,7 +253,10 @@ class _Hits:
                 verdict.certainty.tolist(),
                 verdict.weight.tolist(),
                 verdict.suppressed.tolist(),
+                verdict.shadow.tolist(),
                 verdict.exposure_cents.tolist(),
+                verdict.severity.tolist(),
+                verdict.carc.tolist(),
                 strict=True,
             )
         )
@@ -263,9 +266,8 @@ class _Hits:
     def add(self, result: pb.ClaimResult, row: int, view: int) -> None:
         """Add the hits of a claim to its result, in the order of rule ids."""
         for index in self._by_claim.get(row, ()):
-            rule_index, rule_row, case, action, certainty, weight, suppressed, exposure = (
-                self._columns[index]
-            )
+            rule_index, rule_row, case, *weighed = self._columns[index]
+            action, certainty, weight, suppressed, shadow, exposure, severity, carc = weighed
             rule, lines = self._scored.findings.rules[rule_index], self._lines.get(index, [])
             hit = result.hits.add(
                 rule_id=rule.id,
@@ -274,11 +276,15 @@ class _Hits:
                 certainty=certainty,
                 weight=weight,
                 suppressed=suppressed,
+                shadow=shadow,
             )
             if view != pb.VIEW_DECISION:
                 hit.MergeFrom(self._of_rule(rule_index))
                 hit.variant = rule.cases[case].name
                 hit.exposure_cents = exposure
+                hit.severity = severity
+                if carc >= 0:
+                    hit.carc = self._scored.findings.effects.carcs[carc]
                 self._explain(hit, rule_index, rule_row, row, lines, self._partners.get(index, []))
 
     def _of_rule(self, rule_index: int) -> pb.RuleHit:
@@ -287,7 +293,6 @@ class _Hits:
             rule = self._scored.findings.rules[rule_index]
             self._rules[rule_index] = pb.RuleHit(
                 category=pb.Category.ValueType(rule.category),
-                severity=pb.Severity.ValueType(rule.severity),
                 scope=pb.Scope.ValueType(rule.scope),
                 citation=rule.cites,
                 carc=rule.carc,

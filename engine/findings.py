@@ -1,16 +1,17 @@
 """Every rule over one pass: their hits in one set of columns, and what could not be judged."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
 from engine.columns import Batch, Bools, Ints
 from engine.facts import Facts
 from engine.gathered import Gathered
+from engine.overrides import Effects, Weighed, effects_of
 from engine.past import Past
-from engine.policy import Policy, RuleOverride, params_of
+from engine.policy import Policy
 from engine.pricing import Allowed
 from engine.reference import Reference
 from engine.rules.ncci.pair_edits import find_pair_edits
@@ -35,12 +36,28 @@ class Findings:
     line_hit: Ints
     """Which hit the line below belongs to; shape (hit lines,)."""
     line: Ints
-    weights: Mapping[int, float]
-    """Weight by rule index where the policy changes it."""
+    weighed: Mapping[int, Weighed]
+    """What the hits of a rule weigh, by rule index, where the policy changes it."""
+    effects: Effects
+    """What the policy changes about the pass."""
 
     def __len__(self) -> int:
         """Count the hits."""
         return len(self.rule)
+
+    def take(self, keep: Bools) -> Self:
+        """Return the hits of the mask; what each rule returned stays whole."""
+        number = np.cumsum(keep) - 1
+        line = keep[self.line_hit]
+        return replace(
+            self,
+            rule=self.rule[keep],
+            row=self.row[keep],
+            claim=self.claim[keep],
+            case=self.case[keep],
+            line_hit=number[self.line_hit[line]],
+            line=self.line[line],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +80,11 @@ def find_hits(
     policy: Policy,
 ) -> Findings:
     """Run every rule that the policy leaves on, handing each what it asks for and no more."""
-    rules = tuple(r for r in rules if policy.overrides.get(r.id, RuleOverride()).enabled)
+    effects = effects_of(policy, batch)
+    rules = tuple(rule for rule in rules if effects.runs(rule))
     inputs = rule_inputs(rules, batch, reference, facts, gathered, allowed)
-    by_rule = tuple(hits_of(rule, inputs, policy) for rule in rules)
+    found = [effects.weigh(rule, hits_of(rule, inputs, effects)) for rule in rules]
+    by_rule = tuple(hits for hits, _ in found)
     counts = np.array([len(hits) for hits in by_rule], np.int64)
     first = np.cumsum(counts) - counts
     return Findings(
@@ -80,11 +99,8 @@ def find_hits(
         ),
         line_hit=_joined([h.line_hit + f for h, f in zip(by_rule, first, strict=True)]),
         line=_joined([hits.line for hits in by_rule]),
-        weights={
-            index: weight
-            for index, rule in enumerate(rules)
-            if (weight := policy.overrides.get(rule.id, RuleOverride()).weight) is not None
-        },
+        weighed={index: weighed for index, (_, weighed) in enumerate(found) if weighed},
+        effects=effects,
     )
 
 
@@ -111,10 +127,11 @@ def rule_inputs(
     return inputs
 
 
-def hits_of(rule: Rule, inputs: Mapping[str, Any], policy: Policy) -> Hits:
+def hits_of(rule: Rule, inputs: Mapping[str, Any], effects: Effects) -> Hits:
     """Run one rule, handing it what it asks for and no more."""
-    params = params_of(rule, policy, len(inputs["batch"].claims))
-    return rule.find(**{need: inputs.get(need, params) for need in rule.needs})
+    return rule.find(
+        **{need: effects.params(rule) if need == "params" else inputs[need] for need in rule.needs}
+    )
 
 
 def coverage(findings: Findings, batch: Batch) -> dict[str, Coverage]:

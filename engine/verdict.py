@@ -2,23 +2,26 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints, Table
+from engine.columns import Batch, Bools, Ints
 from engine.findings import Findings
 from engine.gathered import ModelAnswer
+from engine.overrides import Thresholds, Weighed
 from engine.policy import Policy
 from engine.pricing import Allowed
-from engine.rules.rule import Action, Category, Certainty, Family, Stake
+from engine.rules.rule import Action, Category, Certainty, Family, Stake, stake_of
 
 _HITS_COUNTED_MAX: Final = 5
 _REPEAT_GAIN: Final = 0.25
 _RULE_SCORE_MAX: Final = 0.60
 _DECIMALS: Final = 9
 _RISK_BANDS: Final = (0.10, 0.30, 0.60)
+_STAKES: Final = tuple(Stake)
+_LINES, _CLAIM, _EXCESS = map(_STAKES.index, (Stake.LINES, Stake.CLAIM, Stake.EXCESS))
 
 
 class Decision(IntEnum):
@@ -40,12 +43,9 @@ class Disposition(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class HitVerdict(Table):
-    """What a hit weighs and risks. Shapes are (hits,)."""
+class HitVerdict(Weighed):
+    """What a hit weighs, asks for and risks. Shapes are (hits,)."""
 
-    weight: NDArray[np.float64]
-    action: Ints
-    certainty: Ints
     suppressed: Bools
     """A stronger hit of the same family stands on all its lines."""
     exposure_cents: Ints
@@ -76,16 +76,20 @@ def decide(
     findings: Findings, model: ModelAnswer, batch: Batch, allowed: Allowed, policy: Policy
 ) -> Verdict:
     """Weigh the hits, add the model, and decide claims and lines."""
-    weight, action, certainty = _cases(findings)
-    strength = _strengths(findings, weight, len(batch.claims))
-    suppressed = _suppressed(findings, batch, strength)
-    rule_score = _rule_score(findings, strength, suppressed, len(batch.claims))
-    fraud_score = _fraud_score(rule_score, model, policy)
-    line_denied, line_pended, claim_denied = _dispositions(findings, action, certainty, batch)
+    everything = _weighed(findings)
+    counts = ~everything.shadow
+    live, weighed = findings, everything
+    if not counts.all():
+        live, weighed = findings.take(counts), everything.take(counts)
+    thresholds = findings.effects.thresholds
+    strength = _strengths(live, weighed.weight, len(batch.claims))
+    suppressed = _suppressed(live, batch, strength)
+    rule_score = _rule_score(live, strength, suppressed, len(batch.claims), policy)
+    fraud_score = _fraud_score(rule_score, model, thresholds)
+    line_denied, line_pended, claim_denied = _dispositions(live, weighed, batch)
     decision = _decision(
-        findings,
-        action,
-        certainty,
+        live,
+        weighed,
         suppressed,
         batch,
         model,
@@ -100,9 +104,18 @@ def decide(
         Disposition.DENY,
         np.where(line_pended, Disposition.REVIEW, Disposition.PAY),
     ).astype(np.int8)
-    at_stake, by_charge, hit_exposure = _exposure(findings, batch, allowed)
+    at_stake, by_charge, hit_exposure = _exposure(live, weighed, batch, allowed)
     return Verdict(
-        hits=HitVerdict(weight, action, certainty, suppressed, hit_exposure),
+        hits=HitVerdict(
+            everything.weight,
+            everything.action,
+            everything.certainty,
+            everything.severity,
+            everything.carc,
+            everything.shadow,
+            suppressed=_spread(suppressed, counts),
+            exposure_cents=_spread(hit_exposure, counts),
+        ),
         rule_score=rule_score,
         fraud_score=fraud_score,
         risk=(1 + np.digitize(fraud_score, _RISK_BANDS)).astype(np.int8),
@@ -114,21 +127,36 @@ def decide(
     )
 
 
-def _cases(findings: Findings) -> tuple[NDArray[np.float64], Ints, Ints]:
-    """Weight, action and certainty of each hit, from its rule's case and the policy."""
+def _weighed(findings: Findings) -> Weighed:
+    """Return what each hit weighs and asks for, from its rule's case and the policy."""
     weight = np.zeros(len(findings))
     action = np.zeros(len(findings), np.int8)
     certainty = np.zeros(len(findings), np.int8)
-    for index in np.unique(findings.rule):
+    severity = np.zeros(len(findings), np.int8)
+    carc = np.full(len(findings), -1)
+    shadow = np.zeros(len(findings), np.bool_)
+    for index in np.unique(findings.rule).tolist():
         rows = np.flatnonzero(findings.rule == index)
-        cases = findings.rules[index].cases
-        case = findings.case[rows]
-        weight[rows] = np.array([c.weight for c in cases])[case]
-        action[rows] = np.array([c.action for c in cases])[case]
-        certainty[rows] = np.array([c.certainty for c in cases])[case]
-        if index in findings.weights:
-            weight[rows] = findings.weights[int(index)]
-    return weight, action, certainty
+        if changed := findings.weighed.get(index):
+            weight[rows], action[rows] = changed.weight, changed.action
+            certainty[rows], severity[rows] = changed.certainty, changed.severity
+            carc[rows], shadow[rows] = changed.carc, changed.shadow
+            continue
+        rule, case = findings.rules[index], findings.case[rows]
+        weight[rows] = np.array([c.weight for c in rule.cases])[case]
+        action[rows] = np.array([c.action for c in rule.cases])[case]
+        certainty[rows] = np.array([c.certainty for c in rule.cases])[case]
+        severity[rows] = rule.severity
+    return Weighed(weight, action, certainty, severity, carc, shadow)
+
+
+def _spread(column: NDArray[Any], counts: Bools) -> NDArray[Any]:
+    """Put a column of the hits that count back among all hits; the others have 0."""
+    if len(column) == len(counts):
+        return column
+    spread = np.zeros(len(counts), column.dtype)
+    spread[counts] = column
+    return spread
 
 
 def _strengths(findings: Findings, weight: NDArray[np.float64], claims: int) -> NDArray[np.float64]:
@@ -197,31 +225,43 @@ def _standing(findings: Findings, batch: Batch) -> tuple[Ints, Ints]:
 
 
 def _rule_score(
-    findings: Findings, strength: NDArray[np.float64], suppressed: Bools, claims: int
+    findings: Findings,
+    strength: NDArray[np.float64],
+    suppressed: Bools,
+    claims: int,
+    policy: Policy,
 ) -> NDArray[np.float64]:
-    """Return 1 - product of (1 - c) over the kept rules, in the order of rule ids, 9 decimals."""
+    """Return 1 - product of (1 - c) over the kept rules, or base + sum of c, at most 1.
+
+    Taken in the order of rule ids, 9 decimals.
+    """
     kept = np.zeros(strength.shape, np.bool_)
     kept[findings.claim[~suppressed], findings.rule[~suppressed]] = True
+    fired = np.unique(findings.rule)
+    if policy.score_mode == "additive":
+        total = np.full(claims, float(policy.base_score))
+        for rule in fired:
+            total += np.where(kept[:, rule], strength[:, rule], 0.0)
+        return np.minimum(np.round(total, _DECIMALS), 1.0)
     product = np.ones(claims)
-    for rule in np.unique(findings.rule):
+    for rule in fired:
         product *= np.where(kept[:, rule], 1.0 - strength[:, rule], 1.0)
     return np.round(1.0 - product, _DECIMALS)
 
 
 def _fraud_score(
-    rule_score: NDArray[np.float64], model: ModelAnswer, policy: Policy
+    rule_score: NDArray[np.float64], model: ModelAnswer, thresholds: Thresholds
 ) -> NDArray[np.float64]:
     """Blend the model in: F = 1 - (1 - R)(1 - share x (1 - p)); without a model F is R."""
     if model.probability is None:
         return rule_score
     doubt = 1.0 - model.probability.astype(np.float64)
-    return np.round(1.0 - (1.0 - rule_score) * (1.0 - policy.model_share * doubt), _DECIMALS)
+    return np.round(1.0 - (1.0 - rule_score) * (1.0 - thresholds.model_share * doubt), _DECIMALS)
 
 
-def _dispositions(
-    findings: Findings, action: Ints, certainty: Ints, batch: Batch
-) -> tuple[Bools, Bools, Bools]:
+def _dispositions(findings: Findings, weighed: Weighed, batch: Batch) -> tuple[Bools, Bools, Bools]:
     """Lines denied for certain, lines to look at, claims denied for certain."""
+    action, certainty = weighed.action, weighed.certainty
     sure = certainty == Certainty.APPLY
     lines, claims = len(batch.lines), len(batch.claims)
     line_action, line_sure = action[findings.line_hit], sure[findings.line_hit]
@@ -245,8 +285,7 @@ def _marked(rows: Ints, count: int) -> Bools:
 
 def _decision(
     findings: Findings,
-    action: Ints,
-    certainty: Ints,
+    weighed: Weighed,
     suppressed: Bools,
     batch: Batch,
     model: ModelAnswer,
@@ -256,7 +295,8 @@ def _decision(
     claim_denied: Bools,
 ) -> NDArray[np.int8]:
     """The ladder of domain D.3; the first rung that holds decides."""
-    claims = len(batch.claims)
+    claims, thresholds = len(batch.claims), findings.effects.thresholds
+    action, certainty = weighed.action, weighed.certainty
 
     def has(mask: Bools) -> Bools:
         return _marked(findings.claim[mask], claims)
@@ -266,7 +306,7 @@ def _decision(
     format_rule = np.array([r.category is Category.FORMAT for r in findings.rules], np.bool_)
     format_rejects = has((action == Action.REJECT) & format_rule[findings.rule])
     unpriced_rejects = has((action == Action.REJECT) & ~format_rule[findings.rule])
-    high = fraud_score >= policy.deny_min
+    high = fraud_score >= thresholds.deny_min
     some_denied = batch.any_line(line_denied) & (not policy.auto_partial)
     format_mode = Decision.REJECT if policy.format_reject_mode == "reject" else Decision.REVIEW
     rungs = (
@@ -277,8 +317,8 @@ def _decision(
         (some_denied, Decision.REVIEW),
         (format_rejects, format_mode),
         (unpriced_rejects | has((action == Action.PEND) | (denies & ~sure)), Decision.REVIEW),
-        (fraud_score >= policy.review_min, Decision.REVIEW),
-        (_model_rejects(model, policy, claims), _model_mode(policy)),
+        (fraud_score >= thresholds.review_min, Decision.REVIEW),
+        (_model_rejects(model, policy, thresholds, claims), _model_mode(policy)),
         (has(~suppressed), Decision.INFORMATIONAL),
     )
     return np.select(
@@ -286,11 +326,13 @@ def _decision(
     )
 
 
-def _model_rejects(model: ModelAnswer, policy: Policy, claims: int) -> Bools:
+def _model_rejects(
+    model: ModelAnswer, policy: Policy, thresholds: Thresholds, claims: int
+) -> Bools:
     if model.probability is None or policy.ml_reject_policy == "ignore":
         return np.zeros(claims, np.bool_)
     p = np.round(model.probability.astype(np.float64), _DECIMALS)
-    rejects: Bools = p < policy.approval_threshold
+    rejects: Bools = p < thresholds.approval_threshold
     return rejects
 
 
@@ -301,34 +343,32 @@ def _model_mode(policy: Policy) -> Decision:
     return Decision.REVIEW
 
 
-def _exposure(findings: Findings, batch: Batch, allowed: Allowed) -> tuple[Ints, Bools, Ints]:
+def _exposure(
+    findings: Findings, weighed: Weighed, batch: Batch, allowed: Allowed
+) -> tuple[Ints, Bools, Ints]:
     """Money at risk per claim, whether charges stand in for prices, and per hit.
 
     Each line counts once with its largest stake; a line without a price counts with its charge.
     """
     lines = batch.lines
     whole = np.where(allowed.priced, allowed.allowed_cents, lines.charge_cents)
-    stakes = [rule.stake for rule in findings.rules]
-    on_lines = np.array([s is Stake.LINES for s in stakes], np.bool_)
-    on_claim = np.array([s is Stake.CLAIM for s in stakes], np.bool_)
-    on_excess = np.array([s is Stake.EXCESS for s in stakes], np.bool_)
-
+    stake = _stakes(findings, weighed)
     line_stake = np.zeros(len(lines), np.int64)
     hit_of, line_of = findings.line_hit, findings.line
-    whole_rows = np.flatnonzero(on_lines[findings.rule[hit_of]])
+    whole_rows = np.flatnonzero(stake[hit_of] == _LINES)
     line_stake[line_of[whole_rows]] = whole[line_of[whole_rows]]
     hit_exposure = np.bincount(
         hit_of[whole_rows], whole[line_of[whole_rows]], len(findings)
     ).astype(np.int64)
 
-    excess = _excess(findings, on_excess)
-    excess_rows = np.flatnonzero(on_excess[findings.rule[hit_of]])
+    excess = _excess(findings)
+    excess_rows = np.flatnonzero(stake[hit_of] == _EXCESS)
     capped = np.minimum(excess[hit_of[excess_rows]], whole[line_of[excess_rows]])
     np.maximum.at(line_stake, line_of[excess_rows], capped)
     hit_exposure[hit_of[excess_rows]] = capped
 
     claim_total = np.bincount(lines.claim, whole, len(batch.claims)).astype(np.int64)
-    claim_hits = np.flatnonzero(on_claim[findings.rule])
+    claim_hits = np.flatnonzero(stake == _CLAIM)
     hit_exposure[claim_hits] = claim_total[findings.claim[claim_hits]]
     whole_claim = _marked(findings.claim[claim_hits], len(batch.claims))
     line_stake = np.where(whole_claim[lines.claim], whole, line_stake)
@@ -337,10 +377,26 @@ def _exposure(findings: Findings, batch: Batch, allowed: Allowed) -> tuple[Ints,
     return at_risk, by_charge, hit_exposure
 
 
-def _excess(findings: Findings, on_excess: Bools) -> NDArray[np.int64]:
+def _stakes(findings: Findings, weighed: Weighed) -> Ints:
+    """What each hit puts at risk, as an index; another action than the rule's own decides anew."""
+    stake = np.array([_STAKES.index(rule.stake) for rule in findings.rules], np.int8)[findings.rule]
+    for index in findings.weighed:
+        rule, rows = findings.rules[index], np.flatnonzero(findings.rule == index)
+        own = np.array([case.action for case in rule.cases])[findings.case[rows]]
+        for action in map(Action, np.unique(weighed.action[rows]).tolist()):
+            new = stake_of(action, rule.scope)
+            if rule.stake is Stake.EXCESS and action <= Action.PEND:
+                new = Stake.EXCESS
+            changed = (weighed.action[rows] == action) & (own != action)
+            stake[rows[changed]] = _STAKES.index(new)
+    return stake
+
+
+def _excess(findings: Findings) -> NDArray[np.int64]:
     excess = np.zeros(len(findings), np.int64)
-    for index in np.flatnonzero(on_excess):
-        rows = findings.rule == index
-        if rows.any():
-            excess[rows] = findings.by_rule[index].evidence["excess_cents"]
+    for index, rule in enumerate(findings.rules):
+        if rule.stake is Stake.EXCESS:
+            hits = np.flatnonzero(findings.rule == index)
+            if len(hits):
+                excess[hits] = findings.by_rule[index].evidence["excess_cents"][findings.row[hits]]
     return excess

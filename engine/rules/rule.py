@@ -5,7 +5,7 @@ A declaration that documents, weighs and exemplifies, and a function from column
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Any, Self
 
@@ -278,6 +278,21 @@ class Hits:
             evaluated=evaluated,
         )
 
+    def take(self, keep: Bools) -> Self:
+        """Return the hits of the mask, with their lines and partners."""
+        number = np.cumsum(keep) - 1
+        line, partner = keep[self.line_hit], keep[self.partner_hit]
+        return replace(
+            self,
+            claim=self.claim[keep],
+            line_hit=number[self.line_hit[line]],
+            line=self.line[line],
+            partner_hit=number[self.partner_hit[partner]],
+            partner=self.partner[partner],
+            variant=None if self.variant is None else self.variant[keep],
+            evidence={name: column[keep] for name, column in self.evidence.items()},
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class LineExample:
@@ -492,7 +507,7 @@ def rule(
             cases=cases,
             cites=cites,
             carc=carc,
-            stake=_stake(action, scope) if stake is None else stake,
+            stake=stake_of(action, scope) if stake is None else stake,
             datasets=datasets,
             params=params or {},
             evidence=evidence or {},
@@ -509,7 +524,8 @@ def rule(
     return declare
 
 
-def _stake(action: Action, scope: Scope) -> Stake:
+def stake_of(action: Action, scope: Scope) -> Stake:
+    """Return what an action puts at risk, unless its rule says otherwise."""
     if action is Action.DENY_CLAIM:
         return Stake.CLAIM
     if action is Action.INFO or scope is Scope.CLAIM:

@@ -11,6 +11,7 @@ from claimgate.v1 import score_pb2
 from engine.encode import encode
 from engine.findings import hits_of, rule_inputs
 from engine.gathered import OK, Gathered, ModelAnswer
+from engine.overrides import effects_of
 from engine.pipeline import Engine, coverage_of
 from engine.pricing import price
 from engine.reference import Reference
@@ -86,6 +87,7 @@ def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
     read = engine.read(_parse(wire))
     batch, facts = read.batch, read.facts
     allowed = price(batch, engine.reference, facts, engine.policy)
+    effects = effects_of(engine.policy, batch)
 
     inputs = rule_inputs(
         engine.rules, batch, engine.reference, facts, _gathered(len(batch.claims)), allowed
@@ -94,7 +96,7 @@ def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
     def cost(rule: Rule) -> float:
         def once() -> float:
             started = perf_counter()
-            hits_of(rule, inputs, engine.policy)
+            hits_of(rule, inputs, effects)
             return perf_counter() - started
 
         return median(once() for _ in range(max(runs, 3))) / len(batch.claims) * 1e9

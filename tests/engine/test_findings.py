@@ -15,7 +15,7 @@ from engine.facts import look_up
 from engine.findings import Coverage, Findings, coverage, find_hits, unjudged
 from engine.gathered import Gathered, ModelAnswer
 from engine.history import History
-from engine.policy import Policy, RuleOverride
+from engine.policy import Override, Policy
 from engine.rules.rule import (
     Action,
     Category,
@@ -210,7 +210,7 @@ def test_rule_that_the_policy_disables_is_not_run():
         """Fail if it is run."""
         raise AssertionError
 
-    policy = Policy(overrides={"OFF": RuleOverride(enabled=False)})
+    policy = Policy(overrides=(Override("OFF", enabled=False),))
     on = finds("ON", Hits.on_claims(np.array([True, False])))
 
     findings = found(TWO, find, on, policy=policy)
@@ -220,11 +220,14 @@ def test_rule_that_the_policy_disables_is_not_run():
 
 
 def test_weight_of_the_policy_is_kept_by_rule():
-    policy = Policy(overrides={"B": RuleOverride(weight=0.0), "C": RuleOverride(params={})})
+    policy = Policy(overrides=(Override("B", weight=0.0),))
+    hits = Hits.on_claims(np.array([True, True]))
 
-    findings = found(TWO, *(finds(name, Hits.none()) for name in "ABC"), policy=policy)
+    findings = found(TWO, *(finds(name, hits) for name in "ABC"), policy=policy)
 
-    assert findings.weights == {1: 0.0}
+    assert {index: each.weight.tolist() for index, each in findings.weighed.items()} == {
+        1: [0.0, 0.0]
+    }
 
 
 def test_parameter_of_the_policy_replaces_the_default():
@@ -236,7 +239,7 @@ def test_parameter_of_the_policy_replaces_the_default():
         seen.append((params["limit"].tolist(), params["other"].tolist()))
         return Hits.none()
 
-    found(TWO, find, policy=Policy(overrides={"PLAIN": RuleOverride(params={"limit": 9})}))
+    found(TWO, find, policy=Policy(overrides=(Override("PLAIN", params={"limit": 9}),)))
 
     assert seen == [([9, 9], [1, 1])]
 

@@ -13,7 +13,7 @@ from engine.decode import decode
 from engine.examples import claim_of
 from engine.findings import Findings, find_hits
 from engine.gathered import OK, Gathered, ModelAnswer
-from engine.policy import Policy, RuleOverride
+from engine.policy import Override, Policy
 from engine.pricing import Allowed, PriceReason, PriceStatus
 from engine.rules.rule import (
     Action,
@@ -243,7 +243,7 @@ def test_weight_of_the_policy_replaces_that_of_every_case():
     variants = {"light": Variant(weight=0.05), "heavy": Variant(weight=0.20)}
     fake = Fake("A", 0.1, INFO, on=((0,), (1,)), variants=variants, variant=(0, 1))
 
-    verdict = judge(fake, policy=Policy(overrides={"A": RuleOverride(weight=0.4)}))
+    verdict = judge(fake, policy=Policy(overrides=(Override("A", weight=0.4),)))
 
     assert verdict.hits.weight.tolist() == [0.4, 0.4]
     assert verdict.rule_score.tolist() == [0.5]
@@ -259,6 +259,28 @@ def test_rule_score_is_the_product_in_the_order_of_rule_ids_to_nine_decimals():
     forward, backward = judge(*fakes), judge(*reversed(fakes))
 
     assert forward.rule_score.tolist() == backward.rule_score.tolist() == [round(1 - product, 9)]
+
+
+@pytest.mark.parametrize(
+    ("weights", "base", "score"),
+    [((), 0.0, 0.0), ((0.1, 0.2), 0.0, 0.3), ((0.1, 0.2), 0.25, 0.55), ((0.5, 0.5, 0.5), 0.1, 1.0)],
+)
+def test_additive_score_is_the_sum_from_its_base_on_and_at_most_one(weights, base, score):
+    fakes = [Fake(f"R{n}", weight, INFO) for n, weight in enumerate(weights)]
+    additive = Policy(score_mode="additive", base_score=base)
+
+    assert judge(*fakes, policy=additive).rule_score.tolist() == [score]
+
+
+def test_additive_score_leaves_out_what_a_family_suppresses():
+    family = (Family.BUNDLING,)
+    fakes = Fake("A", 0.1, INFO, families=family), Fake("B", 0.2, INFO, families=family)
+
+    assert judge(*fakes, policy=Policy(score_mode="additive")).rule_score.tolist() == [0.2]
+
+
+def test_base_of_the_additive_score_has_no_part_in_the_product():
+    assert judge(Fake("A", 0.1), policy=Policy(base_score=0.5)).rule_score.tolist() == [0.1]
 
 
 def test_score_never_falls_when_a_hit_is_added():
@@ -660,6 +682,27 @@ def test_largest_stake_on_a_line_counts():
 
     assert exposure(over, more, cents=[30_00])[0] == 9_00
     assert exposure(over, more, PTP, cents=[30_00])[0] == 30_00
+
+
+@pytest.mark.parametrize(
+    ("fake", "action", "at_risk"),
+    [
+        (PTP, INFO, 0),
+        (PTP, PEND, 30_00),
+        (PTP, DENY_LINE, 30_00),
+        (PTP, DENY_CLAIM, 70_00),
+        (NOTE, DENY_LINE, 30_00),
+        (OIG, PEND, 0),
+        (Fake("X", 0.1, excess_cents=(7_00,), **EXCESS), PEND, 7_00),
+        (Fake("X", 0.1, excess_cents=(7_00,), **EXCESS), DENY_LINE, 30_00),
+    ],
+)
+def test_action_of_the_policy_decides_what_is_at_risk(fake, action, at_risk):
+    policy = Policy(overrides=(Override(fake.id, action=action),))
+
+    verdict = judge(fake, lines=2, cents=[30_00, 40_00], policy=policy)
+
+    assert verdict.exposure_cents.tolist() == [at_risk]
 
 
 def test_free_line_at_risk_is_not_counted_by_charge():

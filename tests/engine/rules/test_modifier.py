@@ -7,7 +7,8 @@ from engine.codes import text36
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.facts import look_up
-from engine.policy import Policy, RuleOverride, params_of
+from engine.overrides import effects_of
+from engine.policy import Override, Policy
 from engine.reference import Reference
 from engine.rules.modifier import invalid
 from engine.rules.rule import Hits, LineExample, example, line
@@ -20,7 +21,7 @@ def found(
 ) -> Hits:
     claims = [claim_of(example("", *lines, **fields))]
     batch = decode([score_pb2.ClaimBatch(claims=claims)], allow_zero_charge=True)
-    params = params_of(INVALID, policy or Policy(), 1)
+    params = effects_of(policy or Policy(), batch).params(INVALID)
     return INVALID.find(batch, reference, look_up(batch, reference), params)
 
 
@@ -38,7 +39,7 @@ def test_a_line_with_two_faults_is_one_hit_that_shows_the_first(
 
 
 def test_a_payer_may_have_modifiers_of_its_own(sample_reference: Reference) -> None:
-    policy = Policy(overrides={INVALID.id: RuleOverride(params={"payer_modifiers": ("Z9",)})})
+    policy = Policy(overrides=(Override(INVALID.id, params={"payer_modifiers": ("Z9",)}),))
 
     hits = found(sample_reference, line("99213-Z9"), policy=policy)
 

@@ -16,7 +16,8 @@ from engine.columns import Batch
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.facts import look_up
-from engine.policy import Policy, RuleOverride, params_of
+from engine.overrides import effects_of
+from engine.policy import Override, Policy
 from engine.reference import Reference
 from engine.rules.ncci import addon_no_primary, mue, mutually_exclusive, pair_edits, ptp
 from engine.rules.rule import Hits, LineExample, Rule, example, line
@@ -53,7 +54,7 @@ def found(rule: Rule, reference: Reference, batch: Batch, policy: Policy | None 
         "reference": reference,
         "facts": facts,
         "pair_edits": pair_edits.find_pair_edits(batch, reference, facts),
-        "params": params_of(rule, policy or Policy(), len(batch.claims)),
+        "params": effects_of(policy or Policy(), batch).params(rule),
     }
     return rule.find(**{need: inputs[need] for need in rule.needs})
 
@@ -205,7 +206,7 @@ def test_a_policy_may_count_all_units_of_a_span_on_its_first_day(
     sample_reference: Reference,
 ) -> None:
     batch = batch_of([claim(line("97110", units=12, service_to_date="2025-10-16"))])
-    policy = Policy(overrides={MUE.id: RuleOverride(params={"divide_spans": 0})})
+    policy = Policy(overrides=(Override(MUE.id, params={"divide_spans": 0}),))
 
     divided, whole = (found(MUE, sample_reference, batch, p) for p in (Policy(), policy))
 
@@ -215,7 +216,7 @@ def test_a_policy_may_count_all_units_of_a_span_on_its_first_day(
 
 def test_a_policy_may_count_postoperative_care(sample_reference: Reference) -> None:
     batch = batch_of([claim(line("27447-55"), line("27447-54"))])
-    policy = Policy(overrides={MUE.id: RuleOverride(params={"modifiers_excluded": ()})})
+    policy = Policy(overrides=(Override(MUE.id, params={"modifiers_excluded": ()}),))
 
     left_out, counted = (found(MUE, sample_reference, batch, p) for p in (Policy(), policy))
 
@@ -252,7 +253,7 @@ def test_what_an_add_on_needs_from_the_contractor_is_said(sample_reference: Refe
 
 def test_a_policy_may_share_the_care_of_other_add_ons(sample_reference: Reference) -> None:
     batch = batch_of([claim(line("11042", npi="1003000126"), line("11045"))])
-    policy = Policy(overrides={ADDON.id: RuleOverride(params={"shared_care_codes": ("11045",)})})
+    policy = Policy(overrides=(Override(ADDON.id, params={"shared_care_codes": ("11045",)}),))
 
     strict, shared = (found(ADDON, sample_reference, batch, p) for p in (Policy(), policy))
 

@@ -696,6 +696,7 @@ class RuleHit(_message.Message):
     CARC_FIELD_NUMBER: _builtins.int
     DATASET_RELEASE_FIELD_NUMBER: _builtins.int
     EXPOSURE_CENTS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """The rule that fired; `ReferenceService.GetRule` explains it."""
     action: Global___Action.ValueType
@@ -722,6 +723,8 @@ class RuleHit(_message.Message):
     """Release of the table that the finding rests on."""
     exposure_cents: _builtins.int
     """Money at risk through this hit alone, cents."""
+    shadow: _builtins.bool
+    """The tenant's policy only tries this rule out: the hit is kept for the record and counts for nothing."""
     @_builtins.property
     def line_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """The lines on which the action falls; none where it falls on the claim."""
@@ -753,10 +756,11 @@ class RuleHit(_message.Message):
         carc: _builtins.str = ...,
         dataset_release: _builtins.str = ...,
         exposure_cents: _builtins.int = ...,
+        shadow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "carc", b"carc", "category", b"category", "certainty", b"certainty", "citation", b"citation", "codes", b"codes", "dataset_release", b"dataset_release", "evidence", b"evidence", "exposure_cents", b"exposure_cents", "line_numbers", b"line_numbers", "rule_id", b"rule_id", "scope", b"scope", "severity", b"severity", "suppressed", b"suppressed", "variant", b"variant", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "carc", b"carc", "category", b"category", "certainty", b"certainty", "citation", b"citation", "codes", b"codes", "dataset_release", b"dataset_release", "evidence", b"evidence", "exposure_cents", b"exposure_cents", "line_numbers", b"line_numbers", "rule_id", b"rule_id", "scope", b"scope", "severity", b"severity", "shadow", b"shadow", "suppressed", b"suppressed", "variant", b"variant", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
