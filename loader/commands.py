@@ -169,16 +169,32 @@ async def _migrate(database: Database, url: str, down_to: str | None) -> str:
     return await current(url) or BASE
 
 
-def reference_build(*, source: Path, out: Path) -> int:
+def reference_build(
+    *,
+    source: Path,
+    out: Path,
+    previous: Path | None = None,
+    approve: list[str] | None = None,
+) -> int:
     """Read published tables and write a snapshot; the last line is JSON: row counts by dataset.
 
     Args:
         source: Folder of published files with a releases.toml.
         out: Folder to write; it must not be there yet.
+        previous: Snapshot in use; tables whose row count moved by over 5 % are refused.
+        approve: Dataset whose row count may move; repeatable.
     """
-    from loader.snapshot.build import build  # noqa: PLC0415
+    from engine.tables.snapshot import Snapshot  # noqa: PLC0415
+    from loader.snapshot.build import OWN, PUBLISHED, build  # noqa: PLC0415
 
-    manifest = build(source, out)
+    for name in approve or ():
+        if name not in {*PUBLISHED, *OWN}:
+            expected = ", ".join([*PUBLISHED, *OWN])
+            raise ValueError(f"there is no dataset {name!r} to approve; expected one of {expected}")
+    if approve and not previous:
+        raise ValueError("--approve without --previous; name the snapshot to compare with")
+    before = Snapshot.open(previous).manifest if previous else None
+    manifest = build(source, out, previous=before, approved=approve or ())
     _show_releases(manifest.releases)
     counts: dict[str, int] = {}
     for release in manifest.releases:

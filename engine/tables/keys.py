@@ -19,13 +19,14 @@ RELEASES_MAX: Final = 511
 """Most releases of one dataset: the nine bits that a pair of procedure codes leaves."""
 
 CODE_BITS: Final = 27
-_MODIFIER_BITS: Final = 12
-_LOCALITY_BITS: Final = 24
-_DIAGNOSIS_BITS: Final = 44
-_ZIP_BITS: Final = 17
-_DAY_BITS: Final = 17
-_NPI_BITS: Final = 34
-_DAY_FIRST: Final = np.datetime64("1900-01-01", "D").astype(np.int64)
+MODIFIER_BITS: Final = 12
+LOCALITY_BITS: Final = 24
+DIAGNOSIS_BITS: Final = 44
+ZIP_BITS: Final = 17
+DAY_BITS: Final = 17
+NPI_BITS: Final = 34
+DAY_FIRST: Final = np.datetime64("1900-01-01", "D").astype(np.int64)
+"""The day that counts as 0 in a key."""
 _HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -36,7 +37,7 @@ def code_key(release: Integers, code: Integers) -> Int64s:
 
 def fee_key(release: Integers, code: Integers, modifier: Integers) -> Int64s:
     """Return the key of a fee schedule row."""
-    return (code_key(release, code) << _MODIFIER_BITS) | modifier
+    return (code_key(release, code) << MODIFIER_BITS) | modifier
 
 
 def pair_key(column1: Integers, column2: Integers) -> Int64s:
@@ -56,31 +57,31 @@ def pair_bit(pair: Int64s, bits: int) -> npt.NDArray[np.uint64]:
 
 def locality_key(release: Integers, locality: Integers) -> Int64s:
     """Return the key of a locality (carrier * 100 + number) in a release, or for a procedure."""
-    return (release.astype(np.int64) << _LOCALITY_BITS) | locality
+    return (release.astype(np.int64) << LOCALITY_BITS) | locality
 
 
 def diagnosis_key(release: Integers, code: Integers) -> Int64s:
     """Return the key of a diagnosis code in a release."""
-    return (release.astype(np.int64) << _DIAGNOSIS_BITS) | code
+    return (release.astype(np.int64) << DIAGNOSIS_BITS) | code
 
 
 def zip_key(release: Integers, zip5: Integers) -> Int64s:
     """Return the key of a ZIP code in a release."""
-    return (release.astype(np.int64) << _ZIP_BITS) | zip5
+    return (release.astype(np.int64) << ZIP_BITS) | zip5
 
 
 def npi_key(release: Integers, npi: Integers) -> Int64s:
     """Return the key of a provider in a release."""
-    return (release.astype(np.int64) << _NPI_BITS) | npi
+    return (release.astype(np.int64) << NPI_BITS) | npi
 
 
 def npi_day_key(release: Integers, npi: Integers, day: npt.NDArray[np.datetime64]) -> Int64s:
     """Return the key of a provider on a day in a release; days before 1900 count as 1900-01-01."""
-    since = np.clip(day.astype(np.int64) - _DAY_FIRST, 0, (1 << _DAY_BITS) - 1)
-    return (npi_key(release, npi) << _DAY_BITS) | since
+    since = np.clip(day.astype(np.int64) - DAY_FIRST, 0, (1 << DAY_BITS) - 1)
+    return (npi_key(release, npi) << DAY_BITS) | since
 
 
 def same_npi(key: Int64s, other: Int64s) -> npt.NDArray[np.bool_]:
     """Return where two keys of provider and day have the release and provider in common."""
-    same: npt.NDArray[np.bool_] = (key >> _DAY_BITS) == (other >> _DAY_BITS)
+    same: npt.NDArray[np.bool_] = (key >> DAY_BITS) == (other >> DAY_BITS)
     return same

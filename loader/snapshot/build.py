@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -53,6 +53,7 @@ from loader.snapshot.project_tables import (
 )
 from loader.snapshot.published import PublishedFile
 from loader.snapshot.releases import ReleaseEntry, read_releases, served, serving
+from loader.snapshot.row_counts import check_row_counts
 from loader.snapshot.table import Table
 from loader.snapshot.unit_limits import read_unit_limits
 
@@ -95,11 +96,24 @@ ORIGIN_SOURCE: Final = "source"
 ORIGIN_SHIPPED: Final = "claimgate"
 
 
-def build(source: Path, out: Path) -> Manifest:
-    """Write the snapshot of a source folder to `out` and return its manifest.
+def build(
+    source: Path,
+    out: Path,
+    *,
+    previous: Manifest | None = None,
+    approved: Collection[str] = (),
+) -> Manifest:
+    """Write the snapshot of a source folder to `out`, which must not exist; return its manifest.
 
-    ReferenceFileError where a file is not what it claims to be; nothing is written then. `out` must
-    not exist.
+    Args:
+        source: Published files and releases.toml.
+        out: Folder to write; after an error nothing is there.
+        previous: Snapshot whose row counts the new ones are held against.
+        approved: Datasets whose row counts may be far from those.
+
+    Raises:
+        ReferenceFileError: A file is not what it claims to be.
+        RowCountError: A dataset has a far other number of rows than before.
     """
     entries = read_releases(source, tuple(PUBLISHED))
     with _appearing_whole(out) as folder:
@@ -117,6 +131,8 @@ def build(source: Path, out: Path) -> Manifest:
             ),
         ]
         manifest = _manifest(built)
+        if previous:
+            check_row_counts(previous, manifest, approved)
         content = json.dumps(to_json(manifest), indent=1, sort_keys=True) + "\n"
         (folder / MANIFEST).write_text(content, encoding="utf-8")
     return manifest

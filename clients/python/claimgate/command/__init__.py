@@ -20,7 +20,7 @@ GROUP: Final = "claimgate.commands"
 _GROUP_HELP: Final = {
     "bench": "Measure on this machine, beside a reference in the same minute.",
     "failed": "Claims that could not be loaded.",
-    "reference": "Published tables: build, list, show.",
+    "reference": "Published tables: build, compare, list, show.",
     "rules": "What is checked, and on what grounds.",
 }
 _EXTRAS: Final = {"server": "server", "loader": "server,loader"}
