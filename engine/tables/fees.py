@@ -1,7 +1,7 @@
 """The physician fee schedule: relative values, indicators, geographic indices, caps."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -98,8 +98,9 @@ class Localities:
     work_e3: Int32s
     pe_e3: Int32s
     mp_e3: Int32s
-    anesthesia_cf_e4: Int32s
-    """Dollars per anesthesia unit; 0 where no file has the locality."""
+    anesthesia_releases: Releases
+    anesthesia_keys: Int64s
+    anesthesia_factors_e4: Int32s
     zip_keys: Int64s
     zip_localities: Int32s
     zip_states: Int16s
@@ -107,13 +108,16 @@ class Localities:
 
     @classmethod
     def open(cls, snapshot: Snapshot) -> "Localities":
-        """Open the indices, ZIP codes and anesthesia factors of a snapshot, joined by date."""
+        """Open the indices, ZIP codes and anesthesia factors of a snapshot."""
         columns = snapshot.columns("gpci", schema.LOCALITIES)
         zips = snapshot.columns("zip_locality", schema.ZIP_CODES)
+        factors = snapshot.columns("anesthesia_cf", schema.ANESTHESIA)
         return cls(
             releases=Releases.of(snapshot.dataset("gpci")),
             zip_releases=Releases.of(snapshot.dataset("zip_locality")),
-            anesthesia_cf_e4=_anesthesia(snapshot, columns),
+            anesthesia_releases=Releases.of(snapshot.dataset("anesthesia_cf")),
+            anesthesia_keys=factors["key"],
+            anesthesia_factors_e4=factors["factor_e4"],
             zip_keys=zips["key"],
             zip_localities=zips["locality"],
             zip_states=zips["state"],
@@ -147,6 +151,12 @@ class Localities:
         newest = np.full(len(zip5), len(self.zip_releases.names) - 1, np.int16)
         return self.zip_states[find_row(self.zip_keys, zip_key(newest, zip5))]
 
+    def anesthesia_factor_e4(self, row: Integers, day: Dates) -> Int32s:
+        """Return the dollars per anesthesia unit in a locality on each day, 0 for none."""
+        release = self.anesthesia_releases.at(day)
+        rows = find_row(self.anesthesia_keys, locality_key(release, self.locality[row]))
+        return self.anesthesia_factors_e4[rows]
+
     def needs_plus_four(self, zip5: Integers, day: Dates) -> Bools:
         """Return where a ZIP code spans localities, so that five digits do not decide."""
         return self.zip_plus_four[self._zip_rows(zip5, day)]
@@ -158,19 +168,6 @@ class Localities:
 
     def _zip_rows(self, zip5: Integers, day: Dates) -> Rows:
         return find_row(self.zip_keys, zip_key(self.zip_releases.at(day), zip5))
-
-
-def _anesthesia(snapshot: Snapshot, columns: dict[str, npt.NDArray[Any]]) -> Int32s:
-    """Return the factor of each locality row: the one in force when its release begins."""
-    factors = snapshot.columns("anesthesia_cf", schema.ANESTHESIA)
-    begins = np.array(
-        [each.from_date for each in snapshot.dataset("gpci").releases] + ["NaT"], "datetime64[D]"
-    )
-    in_force = Releases.of(snapshot.dataset("anesthesia_cf")).at(begins[columns["release"]])
-    rows = find_row(factors["key"], locality_key(in_force, columns["locality"]))
-    by_row: Int32s = factors["factor_e4"][rows]
-    by_row.flags.writeable = False
-    return by_row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

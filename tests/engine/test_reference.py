@@ -183,7 +183,7 @@ def test_columns_cannot_be_written(reference):
     with pytest.raises(ValueError, match="read-only"):
         reference.mpfs.work_e2[0] = 1
     with pytest.raises(ValueError, match="read-only"):
-        reference.localities.anesthesia_cf_e4[0] = 1
+        reference.localities.anesthesia_factors_e4[0] = 1
 
 
 def test_a_zip_code_gives_the_indices_of_the_year(reference):
@@ -196,7 +196,13 @@ def test_a_zip_code_gives_the_indices_of_the_year(reference):
     assert table.pe_e3[rows].tolist()[2] == 869
     assert table.mp_e3[rows].tolist()[2] == 575
     assert rows[0] != rows[1]
-    assert table.anesthesia_cf_e4[rows][2] == 193100
+
+
+def test_anesthesia_factor_is_that_of_the_locality_on_the_day(reference):
+    table, at = reference.localities, days("2025-12-31", "2024-03-31", "2025-12-31")
+    rows = table.of_zip(np.array([35203, 35203, 99999]), days(*["2025-12-31"] * 3))
+
+    assert table.anesthesia_factor_e4(rows, at).tolist() == [193100, 0, 0]
 
 
 def test_an_unknown_zip_code_has_no_locality(reference):
