@@ -193,6 +193,7 @@ class _Lines:
         self._number = batch.lines.number.tolist()
         self._disposition = verdict.disposition.tolist()
         self._status = allowed.status.tolist()
+        self._basis = allowed.basis.tolist()
         self._reason = [_NO_PRICE[reason] for reason in allowed.reason.tolist()]
         self._priced = allowed.priced.tolist()
         self._allowed = allowed.allowed_cents.tolist()
@@ -213,6 +214,7 @@ class _Lines:
                     payable_cents=self._payable[line],
                     rvu_total_e4=self._rvu[line],
                     locality=self._locality[line],
+                    price_basis=self._basis[line],
                 )
             else:
                 added = add(

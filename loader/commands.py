@@ -277,6 +277,10 @@ def price(
     pos: str = "11",
     charge: str = "",
     also: list[str] | None = None,
+    tenant: str = "",
+    contract: str = "",
+    plan: str = "",
+    npi: str = "",
     reference: Path | None = None,
     as_json: bool = False,
 ) -> int:
@@ -294,6 +298,10 @@ def price(
         pos: Place of service; it decides whether the price is that of a facility.
         charge: What is charged, in dollars; left out, the charge limits nothing.
         also: Another line of the same claim, CODE-MODIFIERSxUNITS, such as 20610-59x2; repeatable.
+        tenant: Whose contract rates and own tables hold; left out, those for all tenants.
+        contract: The biller's contract.
+        plan: The member's plan.
+        npi: The biller's NPI.
         reference: Folder made by `reference build`; left out, the sample tables.
         as_json: One JSON object.
     """
@@ -312,7 +320,8 @@ def price(
     )
     lines = [asked, *map(quote.QuotedLine.of_text, also or ())]
     day, tables = _day(date_), Reference.open(reference or prepared_snapshot())
-    found = quote.quote(tables, lines, day=day, zip_code=zip_, place=pos)
+    parties = quote.Parties(tenant, contract, plan, npi)
+    found = quote.quote(tables, lines, day=day, zip_code=zip_, place=pos, parties=parties)
     for warning in found.warnings:
         display.warn(warning)
     if as_json:

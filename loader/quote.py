@@ -30,6 +30,12 @@ _STATUS: Final = {
     score_pb2.PRICE_STATUS_BY_REPORT: "by_report",
     score_pb2.PRICE_STATUS_NO_PRICE: "no_price",
 }
+_BASIS: Final = {
+    score_pb2.PRICE_BASIS_UNSPECIFIED: "",
+    score_pb2.PRICE_BASIS_FEE_SCHEDULE: "fee_schedule",
+    score_pb2.PRICE_BASIS_CONTRACT: "contract",
+    score_pb2.PRICE_BASIS_CHARGE: "charge",
+}
 
 _PRICE_DATASETS: Final = (
     "anesthesia_cf",
@@ -75,6 +81,16 @@ class QuotedLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Parties:
+    """Who bills whom, as far as contracts ask."""
+
+    tenant: str = ""
+    contract: str = ""
+    plan: str = ""
+    npi: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a price."""
 
@@ -89,6 +105,7 @@ class LineQuote:
 
     line: str
     price_status: str
+    price_basis: str
     no_price_reason: str
     allowed_cents: int | None
     rvu_total_e4: int
@@ -121,8 +138,17 @@ class Quote:
         return asdict(self)
 
 
+_NOBODY: Final = Parties()
+
+
 def quote(
-    reference: Reference, lines: Sequence[QuotedLine], *, day: date, zip_code: str, place: str
+    reference: Reference,
+    lines: Sequence[QuotedLine],
+    *,
+    day: date,
+    zip_code: str,
+    place: str,
+    parties: Parties = _NOBODY,
 ) -> Quote:
     """Price some lines that one provider rendered on one day.
 
@@ -136,12 +162,16 @@ def quote(
         raise QuoteError(f"{zip_code!r} is no ZIP code; expected five or nine digits")
     if not _PLACE.fullmatch(place):
         raise QuoteError(f"{place!r} is no place of service; expected two digits, such as 11")
-    engine = Engine((), reference, Policy())
-    read = engine.read([score_pb2.ClaimBatch(claims=[_claim(lines, day, zip_code, place)])])
+    claim = _claim(lines, day, zip_code, place, parties)
+    engine = Engine((), reference.for_tenant(parties.tenant), Policy())
+    read = engine.read([score_pb2.ClaimBatch(claims=[claim])])
     [answer] = engine.score(read, Gathered(ModelAnswer.disabled()), [score_pb2.VIEW_TRACE])
     [result] = answer.results
     if result.violations:
         raise QuoteError("; ".join(f"{each.field}: {each.message}" for each in result.violations))
+    for each, found in zip(lines, result.lines, strict=True):
+        if _needs_charge(each, found):
+            raise QuoteError(f"the contract pays a share of the charge of {each.code}; give it")
     return Quote(
         lines=tuple(map(_line_quote, lines, result.lines)),
         allowed_cents=result.allowed_cents if result.HasField("allowed_cents") else None,
@@ -154,7 +184,14 @@ def quote(
     )
 
 
-def _claim(lines: Sequence[QuotedLine], day: date, zip_code: str, place: str) -> claim_pb2.Claim:
+def _needs_charge(asked: QuotedLine, found: score_pb2.LineResult) -> bool:
+    by_charge = found.price_basis == score_pb2.PRICE_BASIS_CHARGE
+    return by_charge and asked.charge_cents == NO_CHARGE_CENTS
+
+
+def _claim(
+    lines: Sequence[QuotedLine], day: date, zip_code: str, place: str, parties: Parties
+) -> claim_pb2.Claim:
     """Return a claim that is complete, and says nothing of a person."""
     iso = day.isoformat()
     return claim_pb2.Claim(
@@ -169,7 +206,10 @@ def _claim(lines: Sequence[QuotedLine], day: date, zip_code: str, place: str) ->
         received_date=iso,
         total_charge_cents=sum(each.charge_cents for each in lines),
         place_of_service=place,
-        billing_provider=claim_pb2.Provider(zip=zip_code),
+        insurance_plan_id=parties.plan,
+        billing_provider=claim_pb2.Provider(
+            zip=zip_code, npi=parties.npi, contract_id=parties.contract
+        ),
         is_encounter=True,
         lines=[
             claim_pb2.ServiceLine(
@@ -190,6 +230,7 @@ def _line_quote(asked: QuotedLine, found: score_pb2.LineResult) -> LineQuote:
     return LineQuote(
         line="-".join((asked.code, *asked.modifiers)),
         price_status=_STATUS[found.price_status],
+        price_basis=_BASIS[found.price_basis],
         no_price_reason=found.no_price_reason,
         allowed_cents=found.allowed_cents if found.HasField("allowed_cents") else None,
         rvu_total_e4=found.rvu_total_e4,

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Ints
+from engine.columns import Bools, Ints
 from engine.pricing.beside import Beside, Reduced, Schedule
 from engine.pricing.cents import WHOLE_E5, Int64s, half_up
 from engine.pricing.components import (
@@ -38,6 +38,8 @@ _KIND: Final = np.array(
 )
 """What is ranked together, by multiple procedure indicator: surgery as one; 0 is not reduced."""
 _KINDS: Final = 8
+_APART: Final = np.array([0, 1, 2, 2, 0, 0, 0, 0, 0, 0])
+"""Which reduction is left of each where the unit is no fee of the schedule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,19 @@ def unadjusted(line: Ints, unit_cents: Int64s, units_milli: Ints) -> Adjusted:
     return Adjusted(amount, amount, line[:0], line[:0], no_changes())
 
 
-def adjust(schedule: Schedule, line: Ints, unit_cents: Int64s) -> Adjusted:
+def adjust(
+    schedule: Schedule, line: Ints, unit_cents: Int64s, apart: Bools | None = None
+) -> Adjusted:
     """Return the amounts after each of the steps 7 to 11 (domain E.2) of the lines with a fee.
 
     Lines priced from the report keep their place in a ranking: it counts all lines (domain L.6).
+
+    Args:
+        schedule: The tables.
+        line: Rows of the lines.
+        unit_cents: What a unit of each costs.
+        apart: Among all lines those whose unit is no fee of the schedule: they are ranked with
+            other surgery, and have no parts or base that a reduction could take.
     """
     lines = schedule.batch.lines
     cents = np.zeros(len(lines), np.int64)
@@ -74,7 +85,7 @@ def adjust(schedule: Schedule, line: Ints, unit_cents: Int64s) -> Adjusted:
     cents[sides["line"]] = sides["result_cents"]
     amount = half_up(cents[line] * lines.units_milli[line], 1000)
     cents[line] = amount
-    reduced = _reduce(_beside(schedule, line, effects, amount), schedule)
+    reduced = _reduce(_beside(schedule, line, effects, amount, apart), schedule)
     reductions = [changes for each in reduced for changes in each.changes]
     for changes in reductions:
         cents[changes["line"]] = changes["result_cents"]
@@ -95,13 +106,18 @@ def _both_sides(schedule: Schedule, effects: Effects, cents: Int64s) -> Changes:
     return change(Step.BILATERAL, line, cents[line], sides_e5(effect, indicator))
 
 
-def _beside(schedule: Schedule, line: Ints, effects: Effects, amount: Int64s) -> Beside:
+def _beside(
+    schedule: Schedule, line: Ints, effects: Effects, amount: Int64s, apart: Bools | None
+) -> Beside:
     """Return the lines that are subject to a reduction: in company, or of several therapy units.
 
     Assistants are ranked separately, add-on procedures not at all.
     """
     facts, mpfs, units = schedule.facts, schedule.reference.mpfs, schedule.batch.lines.units_milli
-    kind = _KIND[mpfs.multiple[facts.mpfs[line]]]
+    multiple = mpfs.multiple[facts.mpfs[line]]
+    if apart is not None:
+        multiple = np.where(apart[line], _APART[multiple], multiple)
+    kind = _KIND[multiple]
     at = np.flatnonzero(kind)
     kind, row = kind[at], facts.mpfs[line[at]]
     exempt = ((kind == _SURGERY) & (mpfs.global_days[row] == GLOBAL_ZZZ)) | (
@@ -118,7 +134,7 @@ def _beside(schedule: Schedule, line: Ints, effects: Effects, amount: Int64s) ->
         line=line[at],
         group=group,
         row=row,
-        multiple=mpfs.multiple[row],
+        multiple=multiple[at],
         sides_e5=sides_e5(effect, mpfs.bilateral[row]),
         units_milli=units[line[at]],
         amount_cents=amount[at],

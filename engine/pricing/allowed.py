@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from engine.columns import Bools, Ints, Table
-from engine.pricing.steps import Changes, no_changes
+from engine.pricing.steps import Changes, Units, no_changes, no_units
 
 
 class PriceStatus(IntEnum):
@@ -14,6 +14,18 @@ class PriceStatus(IntEnum):
     BUNDLED = 2
     BY_REPORT = 3
     NO_PRICE = 4
+
+
+class PriceBasis(IntEnum):
+    """What a price rests on; numbers as in the API."""
+
+    NONE = 0
+    """There is no price."""
+    FEE_SCHEDULE = 1
+    CONTRACT = 2
+    """A rate of a contract: dollars, or a share of the fee."""
+    CHARGE = 3
+    """A contract's share of the charge."""
 
 
 class PriceReason(IntEnum):
@@ -31,7 +43,7 @@ class PriceReason(IntEnum):
     CONTRACTOR = 5
     """Priced by the contractor: status C."""
     ANESTHESIA = 6
-    """Priced by base units and minutes: status J."""
+    """Priced by base units and minutes: status J; the tables have no base units of the code."""
     NOT_FOR_PAYMENT = 7
     """The relative values are informational."""
     NA = 8
@@ -51,19 +63,25 @@ class PriceReason(IntEnum):
     """Priced from the report."""
     INCIDENT_TO = 14
     """Incident to a physician's service (PC/TC indicator 5): not paid apart in a facility."""
+    MINUTES = 15
+    """Anesthesia whose units are not minutes (unit basis MJ)."""
+    ANESTHESIA_FACTOR = 16
+    """No anesthesia conversion factor for the locality on the day."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed(Table):
     """Prices of the lines. Amounts are 0 where `status` is not PRICED.
 
-    Shapes are (lines,), but for `changes`.
+    Shapes are (lines,), but for `units` and `changes`.
     """
 
     status: Ints
     reason: Ints
+    basis: Ints
+    """What the price rests on, `PriceBasis`."""
     fee_cents: Ints
-    """Published fee of one unit in the locality."""
+    """Published fee of one unit in the locality; a contract's rate; the whole of anesthesia."""
     capped_cents: Ints
     """The same after the outpatient cap of imaging."""
     amount_cents: Ints
@@ -77,6 +95,10 @@ class Allowed(Table):
     """Total relative value units, adjusted for the locality."""
     locality: Ints
     """Row of the geographic indices; -1 none."""
+    contract: Ints
+    """Row of the listing of contract rates; -1 none."""
+    units: Units = field(default_factory=no_units)
+    """What the prices of anesthesia were made of, a record per line."""
     changes: Changes = field(default_factory=no_changes)
     """How amounts changed after the fee, a record per change in the order of the steps.
 

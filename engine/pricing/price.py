@@ -8,11 +8,15 @@ from numpy.typing import NDArray
 from engine.columns import PROFESSIONAL, Batch, Bools, Ints
 from engine.facts import Facts
 from engine.policy import Policy
-from engine.pricing.adjust import Adjusted, adjust, unadjusted
-from engine.pricing.allowed import Allowed, PriceReason, PriceStatus
+from engine.pricing.adjust import adjust, unadjusted
+from engine.pricing.allowed import Allowed, PriceReason
+from engine.pricing.anesthesia import BASE_UNITS, price_anesthesia
 from engine.pricing.beside import Schedule
 from engine.pricing.cents import Int64s, half_up
+from engine.pricing.contract import Rates
+from engine.pricing.contracted import price_by_contract
 from engine.pricing.fees import Values, capped_cents, not_applicable
+from engine.pricing.sheet import Sheet
 from engine.reference import Reference
 
 _LETTER: Final = {letter: ord(letter) for letter in "ABCEIJMNPRTX"}
@@ -26,10 +30,6 @@ _REASON_OF_LETTER[0] = PriceReason.NO_ROW
 _REASON_OF_LETTER[[_LETTER[letter] for letter in "EIMNX"]] = PriceReason.STATUS
 _REASON_OF_LETTER[_LETTER["C"]] = PriceReason.CONTRACTOR
 _REASON_OF_LETTER[_LETTER["J"]] = PriceReason.ANESTHESIA
-
-_STATUS: Final = np.full(len(PriceReason), PriceStatus.NO_PRICE, np.int8)
-_STATUS[PriceReason.NONE] = PriceStatus.PRICED
-_STATUS[PriceReason.REPORT] = PriceStatus.BY_REPORT
 
 
 def price(batch: Batch, reference: Reference, facts: Facts, policy: Policy) -> Allowed:
@@ -51,16 +51,28 @@ def price(batch: Batch, reference: Reference, facts: Facts, policy: Policy) -> A
     line, values = _where(~beside, line, values)
     fee = values.fee_cents
     capped = fee if simple else _capped(schedule, line, fee)
-    adjusted = (
-        unadjusted(line, capped, batch.lines.units_milli)
-        if simple
-        else adjust(schedule, line, capped)
-    )
-    reason[adjusted.unknown] = PriceReason.REDUCTION
-    reason[adjusted.by_report] = PriceReason.REPORT
-    status = _STATUS[reason]
-    status[bundled] = PriceStatus.BUNDLED
-    return _allowed(schedule, line, values, capped, adjusted, status, reason)
+    sheet = Sheet(reason, bundled)
+    sheet.write_fees(line, fee, capped, half_up(values.total_e5, 10))
+    if reference.localities.loaded:
+        sheet.write_places(line, facts.locality[line])
+    if simple:
+        sheet.write_adjusted(line, unadjusted(line, capped, batch.lines.units_milli))
+    else:
+        _work_out(schedule, sheet, line, capped)
+    return sheet.allowed(batch.lines.charge_cents)
+
+
+def _work_out(schedule: Schedule, sheet: Sheet, line: Ints, capped: Int64s) -> None:
+    """Write what lines come to, from what a unit costs by the fee schedule or by a contract."""
+    rates = Rates.of(schedule)
+    if rates is not None and len(rates):
+        price_by_contract(schedule, sheet, rates, line, capped)
+        return
+    sheet.write_adjusted(line, adjust(schedule, line, capped))
+    if schedule.reference.listing(BASE_UNITS).loaded:
+        anesthesia = np.flatnonzero(sheet.reason == PriceReason.ANESTHESIA)
+        if len(anesthesia):
+            sheet.write_anesthesia(anesthesia, *price_anesthesia(schedule, anesthesia))
 
 
 def _where(keep: Bools, line: Ints, values: Values) -> tuple[Ints, Values]:
@@ -125,38 +137,4 @@ def _capped(schedule: Schedule, line: Ints, fee: Int64s) -> Int64s:
         facts.facility[line],
         facts.locality[line],
         lines.service_from[line],
-    )
-
-
-def _allowed(
-    schedule: Schedule,
-    line: Ints,
-    values: Values,
-    capped: Int64s,
-    adjusted: Adjusted,
-    status: NDArray[np.int8],
-    reason: NDArray[np.int8],
-) -> Allowed:
-    """Spread the columns over all lines; amounts are kept where a line has a price in the end."""
-    priced = status[line] == PriceStatus.PRICED
-    at, count = line[priced], len(status)
-
-    def spread(column: Ints, elsewhere: int = 0) -> Int64s:
-        everywhere = np.full(count, elsewhere, np.int64)
-        everywhere[at] = column[priced]
-        return everywhere
-
-    has_places = schedule.reference.localities.loaded
-    place = schedule.facts.locality[line] if has_places else np.full(len(line), -1)
-    charge = schedule.batch.lines.charge_cents[line]
-    return Allowed(
-        status=status,
-        reason=reason,
-        fee_cents=spread(values.fee_cents),
-        capped_cents=spread(capped),
-        amount_cents=spread(adjusted.amount_cents),
-        allowed_cents=spread(np.minimum(adjusted.final_cents, charge)),
-        rvu_total_e4=spread(half_up(values.total_e5, 10)),
-        locality=spread(place, -1),
-        changes=adjusted.changes,
     )

@@ -23,6 +23,17 @@ def ranks(group: Ints, *keys: Ints | Bools) -> NDArray[np.int64]:
     return rank
 
 
+def best(place: Ints, score: Ints | Bools, count: int) -> NDArray[np.int64]:
+    """Return where in `place` each of `count` places has its highest score, the first of equals.
+
+    -1 where a place is not among them.
+    """
+    chosen = np.full(count, -1, np.int64)
+    order = np.lexsort((-np.arange(len(place)), score))
+    chosen[place[order]] = order
+    return chosen
+
+
 def in_company(group: Ints) -> Bools:
     """Return where a group has at least two rows."""
     _, inverse, count = np.unique(group, return_inverse=True, return_counts=True)

@@ -12,7 +12,7 @@ from engine.pricing.cents import WHOLE_E5, times
 
 
 class Step(IntEnum):
-    """What changed the amount, in the order of the steps (domain E.2 steps 8, 10 and 11)."""
+    """What changed the amount, in the order of the steps (domain E.2 steps 8 to 11)."""
 
     BILATERAL = 1
     """Both sides, modifier 50."""
@@ -30,6 +30,10 @@ class Step(IntEnum):
     """Several units of therapy."""
     SURGICAL_ROLE = 8
     """Assistant, co-surgeon, or a part of the care around the operation."""
+    ANESTHESIA_ROLE = 9
+    """Anesthesia that two divide by medical direction."""
+    CONTRACT = 10
+    """A contract's share of the fee."""
 
 
 Changes = NDArray[np.void]
@@ -97,3 +101,22 @@ def joined(parts: Sequence[Changes]) -> Changes:
 def of_line(changes: Changes, line: int) -> Changes:
     """Return the changes of one line, in the order in which they were made."""
     return changes[changes["line"] == line]
+
+
+UNITS: Final = np.dtype(
+    [
+        ("line", np.int64),  # row of the line
+        ("base", np.int64),
+        ("minutes_milli", np.int64),
+        ("time_e1", np.int64),  # time in units, one decimal
+        ("risk", np.int64),  # units of physical status and qualifying circumstances
+        ("factor_e4", np.int64),  # dollars per unit
+    ]
+)
+Units = NDArray[np.void]
+"""Records of `UNITS`: what the price of each line was made of, kept for the trace."""
+
+
+def no_units() -> Units:
+    """Return no record at all."""
+    return np.empty(0, UNITS)

@@ -4,14 +4,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.codes import text36
-from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch
+from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, PROFESSIONAL, Batch, Dates
 from engine.facts import Facts
 from engine.policy import Policy
 from engine.pricing.allowed import Allowed, PriceReason, PriceStatus
+from engine.pricing.anesthesia import BASE_UNITS, SHARES_E5, amount_of
+from engine.pricing.cents import half_up
+from engine.pricing.contract import CONTRACT_RATES, RateKind
 from engine.pricing.modifiers import EFFECTS, ROLES
-from engine.pricing.steps import Changes, Step, of_line
+from engine.pricing.steps import Changes, Step, Units, of_line
+from engine.pricing.terms import terms_of
 from engine.reference import Reference
 from engine.tables.fees import FeeSchedule
+from engine.tables.listing import Listing
 
 TracedStep = tuple[str, str, int]
 """Name, what was multiplied by what, and the amount after it in cents."""
@@ -25,7 +30,16 @@ _REMARK: Final = {
     Step.OPHTHALMOLOGY: "technical and professional part, several tests",
     Step.THERAPY: "full, and with half the practice expense",
     Step.SURGICAL_ROLE: "modifiers",
+    Step.ANESTHESIA_ROLE: "medical direction, modifiers",
+    Step.CONTRACT: "the contract's share of the fee",
 }
+_MODIFIERS: Final = {
+    Step.SURGICAL_ROLE: frozenset(code for code, effect in EFFECTS.items() if effect & ROLES),
+    Step.ANESTHESIA_ROLE: frozenset(SHARES_E5),
+}
+"""Modifiers that the steps are taken by."""
+
+_IN_PLACE_OF_FEE: Final = (RateKind.CENTS_PER_UNIT, RateKind.PERCENT_OF_CHARGE)
 
 _STATUS_WORDS: Final = {
     "A": "active",
@@ -48,7 +62,10 @@ _WHY_NO_PRICE: Final = {
     PriceReason.NO_ROW: "the fee schedule has no row for the code and its 26, TC or 53",
     PriceReason.STATUS: "the status of the row is not payable by the fee schedule",
     PriceReason.CONTRACTOR: "the contractor sets the price",
-    PriceReason.ANESTHESIA: "anesthesia is priced by base units and minutes",
+    PriceReason.ANESTHESIA: "anesthesia is priced by base units and minutes, and the table "
+    f"{BASE_UNITS} is not loaded or has no row for the code",
+    PriceReason.MINUTES: "anesthesia is priced by minutes: send them with the unit basis MJ",
+    PriceReason.ANESTHESIA_FACTOR: "the locality has no anesthesia conversion factor on the day",
     PriceReason.NOT_FOR_PAYMENT: "the relative values are informational, Medicare pays not by them",
     PriceReason.NA: "the fee schedule has no price for the code in this setting",
     PriceReason.ZERO: "all relative values are zero",
@@ -84,7 +101,10 @@ class _Line:
         """Return which release, row, setting and locality hold: steps before any amount."""
         entry = int(self.facts.mpfs[self.row])
         reason = self.allowed.reason[self.row]
-        if reason in (PriceReason.INSTITUTIONAL, PriceReason.NO_CODE, PriceReason.NO_RELEASE):
+        professional = self.batch.claims.type[self.batch.lines.claim[self.row]] == PROFESSIONAL
+        if not professional or reason in (PriceReason.NO_CODE, PriceReason.NO_RELEASE):
+            return []
+        if entry < 0 and self.allowed.contract[self.row] >= 0:
             return []
         steps = [("release", self._releases(), 0)]
         if entry >= 0:
@@ -102,12 +122,11 @@ class _Line:
             return [(PriceStatus(int(status)).name.lower(), _WHY_NO_PRICE[reason], 0)]
         changes = of_line(self.allowed.changes, row)
         sides = changes["step"] == Step.BILATERAL
-        units = _decimal(int(self.batch.lines.units_milli[row]), 3)
         steps = [
-            *self._fee(),
-            *_changed(changes[sides], self.batch),
-            ("units", f"x {units}", int(self.allowed.amount_cents[row])),
-            *_changed(changes[~sides], self.batch),
+            *self._unit(),
+            *self._changed(changes[sides]),
+            *self._times_units(changes[sides]),
+            *self._changed(changes[~sides]),
         ]
         limited = int(self.allowed.allowed_cents[row])
         if limited != steps[-1][2]:
@@ -117,13 +136,12 @@ class _Line:
     def _releases(self) -> str:
         """Name the release of each table that prices the day; a stand-in says so."""
         used = ("mpfs",) if self._simple else ("mpfs", "gpci", "zip_locality")
-        day = self.batch.lines.service_from[[self.row]]
         stand_ins = self.reference.stand_in_names(int(self.facts.stand_ins[self.row]))
         named = []
         for dataset in used:
-            ordinal = int(self.reference.dataset_release(dataset, day)[0])
-            release = f"{dataset} {self.reference.release_name(dataset, ordinal)}"
-            if ordinal >= 0:
+            name = self._release(dataset)
+            release = f"{dataset} {name}"
+            if name:
                 named.append(f"{release} (stands in)" if release in stand_ins else release)
         return ", ".join(named)
 
@@ -140,14 +158,78 @@ class _Line:
         label = places.label(int(self.facts.locality[self.row]))
         if self._simple or not label:
             return setting
-        zip5, day = lines.zip5[[self.row]], lines.service_from[[self.row]]
-        spans = bool(places.needs_plus_four(zip5, day)[0])
+        spans = bool(places.needs_plus_four(lines.zip5[[self.row]], self._day)[0])
         remark = " (zip5_only: the ZIP spans localities, its five digits decided)" if spans else ""
         return f"{setting}, locality {label}{remark}"
 
     @property
     def _simple(self) -> bool:
         return self.policy.price_formula == "simple"
+
+    def _unit(self) -> list[TracedStep]:
+        """Return how the price of a unit is found, or that of a line whose units do not count."""
+        if len(self._anesthesia):
+            amount = int(amount_of(self._anesthesia)[0])
+            return [("anesthesia", self._anesthesia_detail(), amount)]
+        return self._rate() if self._rate_kind in _IN_PLACE_OF_FEE else self._fee()
+
+    @property
+    def _anesthesia(self) -> Units:
+        return self.allowed.units[self.allowed.units["line"] == self.row]
+
+    @property
+    def _rates(self) -> Listing:
+        return self.reference.listing(CONTRACT_RATES)
+
+    @property
+    def _rate_kind(self) -> RateKind | None:
+        row = self.allowed.contract[self.row]
+        return RateKind(int(self._rates.columns["rate_kind"][row])) if row >= 0 else None
+
+    def _times_units(self, sides: Changes) -> list[TracedStep]:
+        """Return the step of the units, unless the price is of the line as a whole."""
+        if len(self._anesthesia) or self._rate_kind is RateKind.PERCENT_OF_CHARGE:
+            return []
+        units = self.batch.lines.units_milli[[self.row]]
+        unit = sides["result_cents"][-1:] if len(sides) else self.allowed.capped_cents[[self.row]]
+        amount = int(half_up(unit * units, 1000)[0])
+        return [("units", f"x {_decimal(int(units[0]), 3)}", amount)]
+
+    def _rate(self) -> list[TracedStep]:
+        """Return the contract's rate: what it is, what and whom it is for."""
+        cents = int(self.allowed.capped_cents[self.row])
+        rate = _decimal(int(self._rates.columns["rate"][self.allowed.contract[self.row]]), 4)
+        if self._rate_kind is RateKind.PERCENT_OF_CHARGE:
+            charge = _fixed(int(self.batch.lines.charge_cents[self.row]), 2)
+            rate = f"{charge} x {rate} of the charge"
+        else:
+            rate = f"{rate} a unit"
+        return [("contract", f"{rate}, {self._terms()}", cents)]
+
+    def _terms(self) -> str:
+        release = self._release(CONTRACT_RATES)
+        return terms_of(self._rates, int(self.allowed.contract[self.row]), release)
+
+    def _release(self, dataset: str) -> str:
+        """Return the name of the dataset's release of the day."""
+        ordinal = int(self.reference.dataset_release(dataset, self._day)[0])
+        return self.reference.release_name(dataset, ordinal)
+
+    def _anesthesia_detail(self) -> str:
+        """Return units, minutes and factor, and where the factor is from."""
+        [units] = self._anesthesia
+        base = f"{BASE_UNITS} {self._release(BASE_UNITS)}"
+        terms = f"{units['base']} base + {_fixed(int(units['time_e1']), 1)} time"
+        terms += f" + {units['risk']} risk" if units["risk"] else ""
+        minutes = _decimal(int(units["minutes_milli"]), 3)
+        by_rate = self._rate_kind in _IN_PLACE_OF_FEE
+        source = self._terms() if by_rate else self._release("anesthesia_cf")
+        factor = _fixed(int(units["factor_e4"]), 4)
+        return f"({terms}) x {factor}, {minutes} minutes, {base}, {source}"
+
+    @property
+    def _day(self) -> Dates:
+        return self.batch.lines.service_from[[self.row]]
 
     def _fee(self) -> list[TracedStep]:
         fee = int(self.allowed.fee_cents[self.row])
@@ -182,25 +264,27 @@ class _Line:
             return "; not a Medicare price: the factor is the policy's own"
         return ""
 
+    def _changed(self, changes: Changes) -> list[TracedStep]:
+        """Return changes of the line: amounts times factors, then why."""
+        traced = []
+        for _, number, cents, factor_e5, other, other_e5, rank, result in changes.tolist():
+            step = Step(number)
+            terms = [f"{_fixed(cents, 2)} x {_decimal(factor_e5, 5)}"]
+            terms += [f"{_fixed(other, 2)} x {_decimal(other_e5, 5)}"] if other else []
+            remark = self._remark(step) + (f", rank {rank}" if rank else "")
+            traced.append((step.name.lower(), f"{' + '.join(terms)}, {remark}", result))
+        return traced
+
+    def _remark(self, step: Step) -> str:
+        """Return why an amount changes: with the modifiers that say so, or by which contract."""
+        if step is Step.CONTRACT:
+            return f"{_REMARK[step]}, {self._terms()}"
+        codes = map(text36, self.batch.lines.modifiers[self.row].tolist())
+        return " ".join([_REMARK[step], *(c for c in codes if c in _MODIFIERS.get(step, ()))])
+
 
 def _component(mpfs: FeeSchedule, entry: int) -> str:
     return text36(int(mpfs.modifier[entry])) if mpfs.modifier[entry] else ""
-
-
-def _changed(changes: Changes, batch: Batch) -> list[TracedStep]:
-    """Return changes of a line: amounts times factors, then why."""
-    traced = []
-    for line, number, cents, factor_e5, other, other_e5, rank, result in changes.tolist():
-        step = Step(number)
-        terms = [f"{_fixed(cents, 2)} x {_decimal(factor_e5, 5)}"]
-        terms += [f"{_fixed(other, 2)} x {_decimal(other_e5, 5)}"] if other else []
-        remark = _REMARK[step]
-        if step is Step.SURGICAL_ROLE:
-            codes = map(text36, batch.lines.modifiers[line].tolist())
-            remark += "".join(f" {code}" for code in codes if EFFECTS.get(code, 0) & ROLES)
-        remark += f", rank {rank}" if rank else ""
-        traced.append((step.name.lower(), f"{' + '.join(terms)}, {remark}", result))
-    return traced
 
 
 def _fixed(value: int, places: int) -> str:

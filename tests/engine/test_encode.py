@@ -134,6 +134,10 @@ def replayed(trace) -> int:
             terms, factor = FEE.match(step.detail).groups()
             pairs = [term.split(" x ") for term in terms.split(" + ")]
             amount = sum(Decimal(a) * Decimal(b) for a, b in pairs) * Decimal(factor) * 100
+        elif step.step == "anesthesia":
+            units, factor = re.match(r"\((.+)\) x ([\d.]+), ", step.detail).groups()
+            counts = [Decimal(each.split(" ")[0]) for each in units.split(" + ")]
+            amount = sum(counts) * Decimal(factor) * 100
         elif step.step == "units":
             amount *= Decimal(step.detail.removeprefix("x "))
         elif step.step in ("cap", "charge_limit"):

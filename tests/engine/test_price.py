@@ -119,7 +119,7 @@ def made(tmp_path_factory) -> Reference:
     (folder / "caps.csv").write_text(CAPS)
     places = SAMPLE / "codes" / "place_of_service_sample.csv"
     (folder / "pos.csv").write_text(places.read_text())
-    zips = [f"XX{zip5}{locality}".ljust(20) + "0" for zip5, locality in ZIPS.items()]
+    zips = [f"PR{zip5}{locality}".ljust(20) + "0" for zip5, locality in ZIPS.items()]
     (folder / "zip.txt").write_text("".join(f"{each.ljust(75)}20241\n" for each in zips))
     (folder / "releases.toml").write_text(
         "".join(
@@ -534,6 +534,13 @@ class Release(NamedTuple):
     rows: dict[tuple[str, ...], SimpleNamespace | str | tuple[Decimal, ...]]
 
 
+def base_units(source: Path) -> set[str]:
+    """The codes whose base units the folder brings."""
+    file = source / "claimgate" / "anesthesia_base_units.csv"
+    rows = file.read_text().splitlines() if file.is_file() else []
+    return {each[1] for each in csv.reader(rows)}
+
+
 class Oracle:
     """Prices one claim at a time from the published files."""
 
@@ -544,6 +551,7 @@ class Oracle:
             "zip_locality": self._zips,
             "opps_cap": self._caps,
         }
+        self.base_units = base_units(source)
         self.tables: dict[str, list[Release]] = defaultdict(list)
         for entry in tomllib.loads((source / "releases.toml").read_text())["release"]:
             if entry["dataset"] in read:
@@ -616,8 +624,7 @@ class Oracle:
             found.capped = min(found.fee, cap)
         return found
 
-    @staticmethod
-    def _reason(claim, each, fees, row, index, *, facility: bool) -> str:
+    def _reason(self, claim, each, fees, row, index, *, facility: bool) -> str:
         if not each.procedure_code:
             return "NO_CODE"
         if claim.claim_type != claim_pb2.CLAIM_TYPE_PROFESSIONAL:
@@ -631,7 +638,8 @@ class Oracle:
         if row.status == "C":
             return "CONTRACTOR"
         if row.status == "J":
-            return "ANESTHESIA"
+            # Anesthesia in minutes has a test of its own; here all lines are in units.
+            return "MINUTES" if each.procedure_code in self.base_units else "ANESTHESIA"
         if row.status in ("B", "P"):
             return "NONE"
         if row.flag == "+":
@@ -802,7 +810,7 @@ def test_random_claims_over_the_sample_cost_what_the_oracle_says(sample_referenc
     expected = compare(sample_reference, SAMPLE, seed=20251001)
 
     reasons = {each.reason for each in expected}
-    unseen = {"INCIDENT_TO", "NOT_FOR_PAYMENT", "REDUCTION", "REPORT", "ZERO"}
+    unseen = {"ANESTHESIA_FACTOR", "INCIDENT_TO", "NOT_FOR_PAYMENT", "REDUCTION", "REPORT", "ZERO"}
     assert reasons == {reason.name for reason in PriceReason} - unseen
     assert sum(each.status == "PRICED" for each in expected) > 2_000
     assert any(each.capped_cents < each.fee_cents for each in expected)

@@ -110,6 +110,8 @@ def allowed_of(*cents: int | None) -> Allowed:
     amounts = np.array([each or 0 for each in cents], np.int64)
     has = np.array([each is not None for each in cents], np.bool_)
     return Allowed(
+        basis=np.ones(len(amounts), np.int8),
+        contract=np.full(len(amounts), -1),
         status=np.where(has, PriceStatus.PRICED, PriceStatus.NO_PRICE),
         reason=np.where(has, PriceReason.NONE, PriceReason.NO_ROW),
         fee_cents=amounts.copy(),

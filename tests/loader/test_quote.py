@@ -7,6 +7,7 @@ import pytest
 
 from engine.reference import Reference
 from loader.quote import (
+    Parties,
     QuotedLine,
     QuoteError,
     UnknownCodeError,
@@ -21,6 +22,13 @@ from loader.snapshot.build import build
 SAMPLE = Path(__file__).parents[2] / "ops" / "reference-sample"
 WORKED = "mpfs/PPRRVU_2024_worked_examples.csv"
 DAY, ZIP = date(2024, 4, 15), "00601"
+RATES = """\
+tenant_id,code_from,code_to,contract,plan,billing_npi,billing_tin,modifier,setting,rate_kind,rate,\
+net,effective_from,effective_to
+T,99213,,C,,,,,any,cents_per_unit,95.00,no,,
+T,99213,,C,GOLD,1234567893,,,any,cents_per_unit,99.00,no,,
+T,99203,,,,,,,any,percent_of_charge,0.5,no,,
+"""
 GPCI = """\
 ADDENDUM E. GEOGRAPHIC PRACTICE COST INDICES: made for a test,,,,,,
 ,,,,,,
@@ -137,6 +145,57 @@ def test_modifier_that_no_table_has_is_warned_of(sample_reference):
         "modifier ZZ is not in the table of modifiers on 2024-04-15",
     )
     assert quoted(sample_reference, "99213-25", zip5="35201").warnings == ()
+
+
+def test_anesthesia_is_quoted_by_minutes(sample_reference):
+    asked = [QuotedLine("00840", ("QK",), 90_000, minutes=True)]
+
+    found = quote(sample_reference, asked, day=date(2025, 10, 15), zip_code="35201", place="22")
+
+    assert found.allowed_cents == 115_86  # (6 + 6.0) x 19.31 x 0.5
+    assert [each.step for each in found.lines[0].trace[3:]] == ["anesthesia", "anesthesia_role"]
+
+
+@pytest.fixture(scope="module")
+def contracted(tmp_path_factory) -> Reference:
+    """The sample tables with rates of a tenant's contract."""
+    folder = tmp_path_factory.mktemp("contracted")
+    for each in SAMPLE.iterdir():
+        if each.name != "claimgate":
+            (folder / each.name).symlink_to(each)
+    (folder / "claimgate").mkdir()
+    (folder / "claimgate" / "contract_rates.csv").write_text(RATES)
+    build(folder, folder / "snapshot")
+    return Reference.open(folder / "snapshot")
+
+
+@pytest.mark.parametrize(
+    ("parties", "amount", "basis"),
+    [
+        (Parties("T", "C"), 95_00, "contract"),
+        (Parties("T"), 81_86, "fee_schedule"),
+        (Parties("T", "C", "GOLD", "1234567893"), 99_00, "contract"),
+        (Parties("OTHER", "C"), 81_86, "fee_schedule"),
+        (Parties(), 81_86, "fee_schedule"),
+    ],
+)
+def test_rates_of_the_tenants_contract_are_quoted(contracted, parties, amount, basis):
+    found = quote(
+        contracted, [QuotedLine("99213")], day=date(2025, 10, 15), zip_code="35201", place="11",
+        parties=parties,
+    )  # fmt: skip
+
+    assert (found.allowed_cents, found.lines[0].price_basis) == (amount, basis)
+
+
+def test_share_of_the_charge_needs_the_charge(contracted):
+    asked = {"day": date(2025, 10, 15), "zip_code": "35201", "place": "11", "parties": Parties("T")}
+
+    with pytest.raises(QuoteError, match="share of the charge"):
+        quote(contracted, [QuotedLine("99203")], **asked)
+
+    found = quote(contracted, [QuotedLine("99203", charge_cents=200_00)], **asked)
+    assert (found.allowed_cents, found.lines[0].price_basis) == (100_00, "charge")
 
 
 def test_line_is_read_from_its_text():

@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.columns import Batch
 from engine.policy import Params
-from engine.pricing.allowed import Allowed, PriceReason, PriceStatus
+from engine.pricing.allowed import Allowed, PriceBasis, PriceReason, PriceStatus
 from engine.rules.rule import (
     Action,
     Category,
@@ -34,18 +34,21 @@ from engine.rules.rule import (
     carc="45",
     stake=Stake.EXCESS,
     cites="Contract; 42 CFR 414.48 (limiting charge)",
-    datasets=("mpfs",),
+    datasets=("mpfs", "contract_rates"),
     params={"ratio_e2": 150},
     evidence={
         "charge_cents": Kind.CENTS,
         "reference_cents": Kind.CENTS,
+        "basis": Kind.NAME,
         "excess_cents": Kind.CENTS,
         "ratio": Kind.RATIO_E2,
         "ratio_limit": Kind.RATIO_E2,
     },
+    names={"basis": ("", "fee_schedule", "contract")},
     caveat=(
         "Charges above the fee are normal: the rule notes, it does not stop. The reference is the "
-        "fee schedule before reductions across lines; contract rates are not read."
+        "contract's rate, else the fee schedule, before reductions across lines; a contract that "
+        "pays a share of the charge gives none."
     ),
     examples=[
         example("charged 200 for a visit of 81.86", line("99213", charge=200), hit=True),
@@ -68,7 +71,8 @@ def find(batch: Batch, allowed: Allowed, params: Params) -> Hits:
     """The charge of a line is more than a multiple of its fee."""
     charge, reference = batch.lines.charge_cents, allowed.amount_cents
     limit = batch.of_line(params["ratio_e2"])
-    compared = (allowed.status == PriceStatus.PRICED) & (reference > 0)
+    independent = (allowed.status == PriceStatus.PRICED) & (allowed.basis != PriceBasis.CHARGE)
+    compared = independent & (reference > 0)
     unreleased = allowed.reason == PriceReason.NO_RELEASE
     return Hits.on_lines(
         batch,
@@ -76,6 +80,7 @@ def find(batch: Batch, allowed: Allowed, params: Params) -> Hits:
         evidence={
             "charge_cents": charge,
             "reference_cents": reference,
+            "basis": allowed.basis,
             "excess_cents": charge - reference,
             "ratio": charge * 100 // np.maximum(reference, 1),
             "ratio_limit": limit,

@@ -368,6 +368,34 @@ PRICE_STATUS_NO_PRICE: PriceStatus.ValueType  # 4
 """No price; `no_price_reason` says why."""
 Global___PriceStatus: _TypeAlias = PriceStatus  # noqa: Y015
 
+class _PriceBasis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriceBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriceBasis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRICE_BASIS_UNSPECIFIED: _PriceBasis.ValueType  # 0
+    """The line has no price."""
+    PRICE_BASIS_FEE_SCHEDULE: _PriceBasis.ValueType  # 1
+    """The physician fee schedule."""
+    PRICE_BASIS_CONTRACT: _PriceBasis.ValueType  # 2
+    """A rate of a contract: dollars, or a share of the fee."""
+    PRICE_BASIS_CHARGE: _PriceBasis.ValueType  # 3
+    """A contract's share of the charge."""
+
+class PriceBasis(_PriceBasis, metaclass=_PriceBasisEnumTypeWrapper):
+    """What a price rests on."""
+
+PRICE_BASIS_UNSPECIFIED: PriceBasis.ValueType  # 0
+"""The line has no price."""
+PRICE_BASIS_FEE_SCHEDULE: PriceBasis.ValueType  # 1
+"""The physician fee schedule."""
+PRICE_BASIS_CONTRACT: PriceBasis.ValueType  # 2
+"""A rate of a contract: dollars, or a share of the fee."""
+PRICE_BASIS_CHARGE: PriceBasis.ValueType  # 3
+"""A contract's share of the charge."""
+Global___PriceBasis: _TypeAlias = PriceBasis  # noqa: Y015
+
 class _ExposureBasis:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -574,6 +602,7 @@ class LineResult(_message.Message):
     RVU_TOTAL_E4_FIELD_NUMBER: _builtins.int
     LOCALITY_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
+    PRICE_BASIS_FIELD_NUMBER: _builtins.int
     line_number: _builtins.int
     """The line's number on the claim."""
     disposition: Global___Disposition.ValueType
@@ -582,7 +611,7 @@ class LineResult(_message.Message):
     """Whether the line has a price."""
     no_price_reason: _builtins.str
     """Why it has none: status, NA, contractor, no_row, zero, not_for_payment, locality, no_release, no_code, anesthesia,
-    incident_to, institutional, reduction; docs/scoring.md explains them.
+    minutes, anesthesia_factor, incident_to, institutional, reduction; docs/scoring.md explains them.
     """
     allowed_cents: _builtins.int
     """The fee before edits, not above the charge, cents."""
@@ -592,6 +621,8 @@ class LineResult(_message.Message):
     """Total relative value units, adjusted for the locality, in ten-thousandths."""
     locality: _builtins.str
     """Carrier and locality that the price is for, such as `1320201`."""
+    price_basis: Global___PriceBasis.ValueType
+    """What the price rests on."""
     @_builtins.property
     def trace(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceStep]:
         """The price step by step, or what stands in its way; only in VIEW_TRACE."""
@@ -608,10 +639,11 @@ class LineResult(_message.Message):
         rvu_total_e4: _builtins.int = ...,
         locality: _builtins.str = ...,
         trace: _abc.Iterable[Global___PriceStep] | None = ...,
+        price_basis: Global___PriceBasis.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_allowed_cents", b"_allowed_cents", "_payable_cents", b"_payable_cents", "allowed_cents", b"allowed_cents", "payable_cents", b"payable_cents"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allowed_cents", b"_allowed_cents", "_payable_cents", b"_payable_cents", "allowed_cents", b"allowed_cents", "disposition", b"disposition", "line_number", b"line_number", "locality", b"locality", "no_price_reason", b"no_price_reason", "payable_cents", b"payable_cents", "price_status", b"price_status", "rvu_total_e4", b"rvu_total_e4", "trace", b"trace"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_allowed_cents", b"_allowed_cents", "_payable_cents", b"_payable_cents", "allowed_cents", b"allowed_cents", "disposition", b"disposition", "line_number", b"line_number", "locality", b"locality", "no_price_reason", b"no_price_reason", "payable_cents", b"payable_cents", "price_basis", b"price_basis", "price_status", b"price_status", "rvu_total_e4", b"rvu_total_e4", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__allowed_cents: _TypeAlias = _typing.Literal["allowed_cents"]  # noqa: Y015
     _WhichOneofArgType__allowed_cents: _TypeAlias = _typing.Literal["_allowed_cents", b"_allowed_cents"]  # noqa: Y015
