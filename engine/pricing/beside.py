@@ -1,13 +1,14 @@
 """Lines whose price depends on the lines beside them: same claim, day, provider and role."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 
 from engine.columns import Batch, Ints, Table
 from engine.facts import Facts
 from engine.pricing.cents import Int64s, half_up, times
-from engine.pricing.fees import Values, capped_cents, has_fee
+from engine.pricing.fees import Values, capped_cents, has_fee, own_factors_e4
 from engine.pricing.steps import Changes
 from engine.reference import Reference
 
@@ -56,11 +57,21 @@ class Schedule:
     batch: Batch
     reference: Reference
     facts: Facts
+    factor_e4: Ints | None = None
+    """Conversion factor of who renders each line, 0 where it is the fee schedule's."""
+
+    @classmethod
+    def of(cls, batch: Batch, reference: Reference, facts: Facts) -> Self:
+        """Return the fee schedule with the conversion factors that providers have of their own."""
+        lines = batch.lines
+        own = own_factors_e4(reference, lines.rendering_npi, lines.service_from)
+        return cls(batch, reference, facts, own)
 
     def values(self, line: Ints, row: Ints) -> Values:
         """Return the values of a row of the fee schedule where and how each line was rendered."""
         facts = self.facts
-        return Values.local(self.reference, row, facts.facility[line], facts.locality[line])
+        values = Values.local(self.reference, row, facts.facility[line], facts.locality[line])
+        return values if self.factor_e4 is None else values.by_factor(self.factor_e4[line])
 
     def fee_cents(self, line: Ints, code: Ints, component: Ints) -> Int64s:
         """Return the capped fee of one unit of another code or component.

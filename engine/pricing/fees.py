@@ -1,14 +1,18 @@
 """What one unit of a fee schedule row costs in a setting and a locality."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
 
 from engine.columns import Bools, Dates, Ints, Table
 from engine.pricing.cents import Int64s, half_up
+from engine.pricing.ranking import best
 from engine.reference import Reference
 from engine.tables.fees import FeeSchedule
+
+CONVERSION_FACTORS: Final = "conversion_factors"
+"""The listing of factors that providers have of their own."""
 
 _ONE_GPCI_E3: Final = 1000
 _CENTS_SCALE: Final = 10**7
@@ -49,6 +53,10 @@ class Values(Table):
             np.full(len(row), factor_e4, np.int64),
         )
 
+    def by_factor(self, factor_e4: Ints) -> Self:
+        """Return the values with other conversion factors where they are not 0."""
+        return replace(self, factor_e4=np.where(factor_e4 > 0, factor_e4, self.factor_e4))
+
     @property
     def total_e5(self) -> Int64s:
         """All relative values together."""
@@ -70,6 +78,21 @@ class Values(Table):
 def _practice_e2(mpfs: FeeSchedule, row: Ints, facility: Bools) -> Int64s:
     practice = np.where(facility, mpfs.facility_pe_e2[row], mpfs.non_facility_pe_e2[row])
     return practice.astype(np.int64)
+
+
+def own_factors_e4(reference: Reference, npi: Ints, day: Dates) -> Int64s | None:
+    """Return the conversion factor that each provider has of its own on its day, 0 for none.
+
+    None where no provider has one.
+    """
+    listing = reference.listing(CONVERSION_FACTORS)
+    if not listing.loaded:
+        return None
+    matches = listing.match(npi, day)
+    factor = np.zeros(len(npi), np.int64)
+    at = best(matches.place, matches["tenant"] != b"", len(npi))
+    factor[at >= 0] = matches["conversion_factor"][at[at >= 0]]
+    return factor
 
 
 def not_applicable(mpfs: FeeSchedule, row: Ints, facility: Bools) -> Bools:

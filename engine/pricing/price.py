@@ -34,7 +34,7 @@ _REASON_OF_LETTER[_LETTER["J"]] = PriceReason.ANESTHESIA
 
 def price(batch: Batch, reference: Reference, facts: Facts, policy: Policy) -> Allowed:
     """Return what each line is worth before edits."""
-    schedule = Schedule(batch, reference, facts)
+    schedule = Schedule.of(batch, reference, facts)
     simple = policy.price_formula == "simple"
     reason = _reason_of_row(schedule)
     bundled = (reason == PriceReason.NONE) & _BUNDLED[reference.mpfs.status[facts.mpfs]]

@@ -11,6 +11,7 @@ from engine.pricing.allowed import Allowed, PriceReason, PriceStatus
 from engine.pricing.anesthesia import BASE_UNITS, SHARES_E5, amount_of
 from engine.pricing.cents import half_up
 from engine.pricing.contract import CONTRACT_RATES, RateKind
+from engine.pricing.fees import CONVERSION_FACTORS, own_factors_e4
 from engine.pricing.modifiers import EFFECTS, ROLES
 from engine.pricing.steps import Changes, Step, Units, of_line
 from engine.pricing.terms import terms_of
@@ -251,11 +252,19 @@ class _Line:
         else:
             gpcis = (places.work_e3[place], places.pe_e3[place], places.mp_e3[place])
             indices = [_fixed(int(each), 3) for each in gpcis]
-            factor = _fixed(int(mpfs.conversion_factor_e4[entry]), 4)
+            factor = self._factor(int(mpfs.conversion_factor_e4[entry]))
         terms = " + ".join(f"{_fixed(int(r), 2)} x {g}" for r, g in zip(rvus, indices, strict=True))
         setting = "facility" if facility else "non-facility"
         release = self.reference.release_name("mpfs", int(mpfs.release[entry]))
         return f"({terms}) x {factor}, {setting}, {release}{self._warning()}"
+
+    def _factor(self, published_e4: int) -> str:
+        """Return the conversion factor, and say where it is the provider's own."""
+        own = own_factors_e4(self.reference, self.batch.lines.rendering_npi[[self.row]], self._day)
+        if own is None or not own[0]:
+            return _fixed(published_e4, 4)
+        release = f"{CONVERSION_FACTORS} {self._release(CONVERSION_FACTORS)}"
+        return f"{_fixed(int(own[0]), 4)} of {release}"
 
     def _warning(self) -> str:
         """Say where a Medicare claim is priced by a factor that Medicare never had."""

@@ -131,6 +131,15 @@ _SPECS: Final = (
         ListingField("net", Form.FLAG, "Final: no modifier or other line changes it"),
         group="contract",
     ),
+    ListingSpec(
+        "conversion_factors",
+        "Providers whose services have another conversion factor than the fee schedule's, such as "
+        "qualifying participants of alternative payment models.",
+        (
+            ListingField("npi", Form.NPI, "Who renders the service"),
+            ListingField("conversion_factor", Form.RATIO_E4, "Dollars per relative value unit"),
+        ),
+    ),
     _procedures(
         "anesthesia_base_units",
         "Base units of anesthesia services.",

@@ -81,6 +81,7 @@ ROWS_2024 = {  # code and component: status, flag, work, PE and NA elsewhere, PE
     "96446": ("A", "", "0.37", "4.10", "", "0.14", "", "0.08"),  # PC/TC 5
 }
 ROWS_2026 = {"99213": ("A", "", "1.30", "1.46", "", "0.57", "", "0.09")}
+PARTICIPANT = "2222222228"
 INCIDENT_TO = {"96446"}
 APRIL, FEBRUARY, MAY_2026 = "2024-04-15", "2024-02-15", "2026-05-15"
 RELEASES = (
@@ -127,6 +128,11 @@ def made(tmp_path_factory) -> Reference:
             f"from = {first}\nto = {last}\n"
             for dataset, name, file, first, last in RELEASES
         )
+    )
+    (folder / "claimgate").mkdir()
+    (folder / "claimgate" / "conversion_factors.csv").write_text(
+        "tenant_id,npi,conversion_factor,effective_from,effective_to\n"
+        f",{PARTICIPANT},33.5675,2026-01-01,\n"
     )
     build(folder, folder / "snapshot")
     return Reference.open(folder / "snapshot")
@@ -235,6 +241,27 @@ def test_sample_release_of_2024_gives_the_worked_example(sample_reference, zip5,
     [found] = priced(sample_reference, plain("99213"), zip5=zip5)
 
     assert found.fee_cents == cents
+
+
+@pytest.mark.parametrize(
+    ("day", "npi", "cents"),
+    [
+        (MAY_2026, PARTICIPANT, 105_41),  # 3.14024 x 33.5675
+        (MAY_2026, "1234567893", 104_89),
+        (APRIL, PARTICIPANT, 99_63),  # before it qualified: 2.99309 x 33.2875
+    ],
+)
+def test_factor_of_a_qualifying_participant_is_its_own(made, day, npi, cents):
+    [found] = priced(made, plain("99213", npi=npi), day=day, zip5=LOS_ANGELES)
+
+    assert found.fee_cents == cents
+
+
+def test_release_that_stands_in_brings_its_own_factor(sample_reference):
+    [found] = priced(sample_reference, plain("99213"), day="2026-02-10", zip5=ALABAMA)
+
+    # The relative values and 32.3465 of RVU25D, with the indices of 2026.
+    assert found.fee_cents == 82_09
 
 
 def test_simple_formula_takes_the_legacy_factor_and_no_indices(made):

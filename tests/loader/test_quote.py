@@ -165,6 +165,9 @@ def contracted(tmp_path_factory) -> Reference:
             (folder / each.name).symlink_to(each)
     (folder / "claimgate").mkdir()
     (folder / "claimgate" / "contract_rates.csv").write_text(RATES)
+    (folder / "claimgate" / "conversion_factors.csv").write_text(
+        "tenant_id,npi,conversion_factor,effective_from,effective_to\n,1111111112,40,,\n"
+    )
     build(folder, folder / "snapshot")
     return Reference.open(folder / "snapshot")
 
@@ -186,6 +189,17 @@ def test_rates_of_the_tenants_contract_are_quoted(contracted, parties, amount, b
     )  # fmt: skip
 
     assert (found.allowed_cents, found.lines[0].price_basis) == (amount, basis)
+
+
+def test_conversion_factor_of_the_provider_is_named(contracted):
+    found = quote(
+        contracted, [QuotedLine("99213")], day=date(2025, 10, 15), zip_code="35201", place="11",
+        parties=Parties(npi="1111111112"),
+    )  # fmt: skip
+
+    assert found.allowed_cents == 101_23  # 2.53065 x 40
+    release = contracted.release_name("conversion_factors", 0)
+    assert f") x 40.0000 of conversion_factors {release}, non-" in found.lines[0].trace[3].detail
 
 
 def test_share_of_the_charge_needs_the_charge(contracted):
