@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,11 +52,11 @@ from loader.snapshot.project_tables import (
     read_evaluation_management,
     read_ncci_modifiers,
 )
-from loader.snapshot.published import PublishedFile
+from loader.snapshot.published import PublishedFile, ReferenceFileError
 from loader.snapshot.releases import ReleaseEntry, read_releases, served, serving
 from loader.snapshot.row_counts import check_row_counts
 from loader.snapshot.table import Table
-from loader.snapshot.unit_limits import read_unit_limits
+from loader.snapshot.unit_limits import DME, HOSPITAL, PRACTITIONER, read_unit_limits
 
 PARSER_VERSION: Final = "2"
 """Raised with every change of what is read out of the same files."""
@@ -71,9 +72,12 @@ PUBLISHED: Final[Mapping[str, tuple[Read, Arrange]]] = {
     "zip_locality": (read_zip_codes, columns.arrange_zip_codes),
     "ncci_ptp_practitioner": (read_pair_edits, columns.arrange_pair_edits),
     "ncci_ptp_hospital": (read_pair_edits, columns.arrange_pair_edits),
-    "ncci_mue_practitioner": (read_unit_limits, columns.arrange_unit_limits),
-    "ncci_mue_hospital": (read_unit_limits, columns.arrange_unit_limits),
-    "ncci_mue_dme": (read_unit_limits, columns.arrange_unit_limits),
+    "ncci_mue_practitioner": (
+        partial(read_unit_limits, setting=PRACTITIONER),
+        columns.arrange_unit_limits,
+    ),
+    "ncci_mue_hospital": (partial(read_unit_limits, setting=HOSPITAL), columns.arrange_unit_limits),
+    "ncci_mue_dme": (partial(read_unit_limits, setting=DME), columns.arrange_unit_limits),
     "ncci_aoc": (read_addons, columns.arrange_addons),
     "leie": (read_exclusions, columns.arrange_exclusions),
     "icd10cm": (read_diagnoses, columns.arrange_diagnoses),
@@ -163,7 +167,7 @@ def _appearing_whole(out: Path) -> Iterator[Path]:
 def _published(folder: Path, source: Path, name: str, entries: Sequence[ReleaseEntry]) -> _Built:
     read, arrange = PUBLISHED[name]
     files = [[PublishedFile(source / file, file) for file in entry.files] for entry in entries]
-    tables = [read(each) for each in files]
+    tables = [_read(read, each) for each in files]
     segments = serving(entries)
     releases = []
     for ordinal, entry in enumerate(entries):
@@ -185,6 +189,17 @@ def _published(folder: Path, source: Path, name: str, entries: Sequence[ReleaseE
     return _Built(dataset, _write(folder, name, arranged))
 
 
+def _read(read: Read, files: Sequence[PublishedFile]) -> Table:
+    """Read a release; refused where there is nothing in it: a table is never silently empty."""
+    table = read(files)
+    if not table.rows:
+        left_out = sum(table.left_out.values())
+        raise ReferenceFileError(
+            files[0].name, 0, f"no row to load, {left_out:,} left out", "at least one row"
+        )
+    return table
+
+
 def _own(folder: Path, source: Path, name: str) -> _Built:
     """Take a table of the project from the source folder, or else the one that is shipped."""
     read, arrange = OWN[name]
@@ -192,7 +207,7 @@ def _own(folder: Path, source: Path, name: str) -> _Built:
     origin = ORIGIN_SOURCE if (source / file).is_file() else ORIGIN_SHIPPED
     root = source if origin == ORIGIN_SOURCE else find("reference-sample")
     files = [PublishedFile(root / file, file)]
-    table = read(files)
+    table = _read(read, files)
     return _always(folder, name, "claimgate", origin, files, table, arrange([table]))
 
 

@@ -140,7 +140,7 @@ def _add_anweb(gatherer: Gatherer, file: PublishedFile, wanted: int) -> None:
             continue
         code = _modifier(row, "HCPC") if wanted == _RECORD_MODIFIER else row.procedure("HCPC")
         gatherer.once(row, code, "code")
-        gatherer.add(code, *(row.date(name) for name in _ANWEB_DATES))
+        gatherer.add(code, *row.dates(*_ANWEB_DATES))
 
 
 def _add_modifier_list(gatherer: Gatherer, file: PublishedFile) -> None:
@@ -166,4 +166,4 @@ def _add_hcpcs_list(gatherer: Gatherer, file: PublishedFile) -> None:
     for row in file.table(_HCPCS_COLUMNS):
         code = row.procedure("HCPCS_CODE")
         gatherer.once(row, code, "code")
-        gatherer.add(code, row.date("DATE_ADDED"), row.date("DATE_TERM"))
+        gatherer.add(code, *row.dates("DATE_ADDED", "DATE_TERM"))

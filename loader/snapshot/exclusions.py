@@ -64,6 +64,7 @@ def read_exclusions(files: Sequence[PublishedFile]) -> Table:
             if npi is None:
                 dated.leave_out("no_npi")
             elif len(row.places) == 1:
+                dated.once(row, npi, "NPI")
                 undated.add(npi)
             else:
                 _take(providers[npi], row)

@@ -137,7 +137,7 @@ def _values(row: Row) -> tuple[Any, ...]:
         row.choice(CO_SURGEON, _DIGITS),
         row.choice(TEAM, _DIGITS),
         row.procedure_of(base) if base else 0,
-        row.scaled(CONVERSION_FACTOR, 4),
+        row.scaled(CONVERSION_FACTOR, 4, positive=True),
         row.integer(IMAGING_FAMILY, 0, 99),
         row.scaled(OPPS_NON_FACILITY_PE, 2),
         row.scaled(OPPS_FACILITY_PE, 2),

@@ -46,7 +46,8 @@ def read_gpci(files: Sequence[PublishedFile]) -> Table:
                 continue
             locality = _locality(row, row.text(_MAC), row.text(_LOCALITY))
             gatherer.once(row, locality, "locality")
-            gatherer.add(locality, row.scaled("work", 3), row.scaled("pe", 3), row.scaled("mp", 3))
+            indices = [row.scaled(name, 3, positive=True) for name in ("work", "pe", "mp")]
+            gatherer.add(locality, *indices)
     return gatherer.table()
 
 
@@ -133,7 +134,7 @@ def read_anesthesia(files: Sequence[PublishedFile]) -> Table:
             named = row.named(places)
             locality = _locality(row, named.text("Contractor"), named.text("Locality"))
             gatherer.once(row, locality, "locality")
-            gatherer.add(locality, named.scaled("Factor", 4))
+            gatherer.add(locality, named.scaled("Factor", 4, positive=True))
     return gatherer.table()
 
 

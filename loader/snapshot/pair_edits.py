@@ -21,6 +21,7 @@ _TABS: Final = 6
 _TAB, _NEWLINE, _RETURN, _STAR, _BLANK = (ord(each) for each in "\t\n\r* ")
 _NOT_A_DIGIT: Final = 255
 _INDICATOR_DEAD: Final = 9
+_YEAR_MIN: Final = 1900
 _MUTUALLY_EXCLUSIVE: Final = b"Mutually exclusive procedures"
 
 _OPEN_START: Final = np.datetime64("NaT", "D")
@@ -200,6 +201,7 @@ def _calendar(number: npt.NDArray[np.int32]) -> tuple[Days, npt.NDArray[np.bool_
     months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
     days: Days = months.astype("datetime64[D]") + (day - 1).astype("timedelta64[D]")
     impossible = (month < 1) | (month > 12) | (day < 1) | (days.astype("datetime64[M]") != months)
+    impossible |= year < _YEAR_MIN
     return days, impossible
 
 

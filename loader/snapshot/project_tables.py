@@ -95,8 +95,7 @@ def read_diagnosis_age_class(files: Sequence[PublishedFile]) -> Table:
                 effective,
                 deletion,
                 row.choice("class", _CLASSES),
-                row.integer("age_from", 0, _AGE_MAX),
-                row.integer("age_to", 0, _AGE_MAX),
+                *_ages(row),
             )
     return gatherer.table()
 
@@ -118,6 +117,13 @@ class _Spans:
                     f"codes and days overlap with those of row {number}", "one row per code and day"
                 )
         self._taken.append((codes, span, row.number))
+
+
+def _ages(row: Row) -> tuple[int, int]:
+    first, last = row.integer("age_from", 0, _AGE_MAX), row.integer("age_to", 0, _AGE_MAX)
+    if last < first:
+        raise row.refused(f"ages from {first} to {last}", "age_from up to age_to")
+    return first, last
 
 
 def _meet(one: tuple[Any, Any], other: tuple[Any, Any]) -> bool:

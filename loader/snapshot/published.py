@@ -24,6 +24,17 @@ _DATE: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ORDINAL_DATE: Final = re.compile(r"[12][0-9]{3}[0-9]{3}")
 _MOVED_MAX: Final = Decimal("0.000001")
 _NO_DATE: Final = frozenset({"", "0", "00000000"})
+_YEAR_MIN: Final = 1900
+_SCALED_MAX: Final = 2**31 - 1
+_TEXT: Final = "text in UTF-8 or a code page of one byte per character, as published"
+_NO_TEXTS: Final = {
+    b"PK\x03\x04": "a zip archive or a workbook",
+    b"\xd0\xcf\x11\xe0": "a workbook",
+    b"\x1f\x8b": "compressed, though its name does not end in .gz",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"%PDF": "a PDF",
+}
 
 
 class ReferenceFileError(Exception):
@@ -52,14 +63,25 @@ class PublishedFile:
     def content(self) -> bytes:
         """Return the bytes of the file, unpacked."""
         raw = self.raw()
-        if not self.name.endswith(".gz"):
-            return raw
-        try:
-            return gzip.decompress(raw)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ReferenceFileError(
-                self.name, 0, f"the compressed file is damaged ({error})", "a whole gzip file"
-            ) from error
+        if self.name.endswith(".gz"):
+            try:
+                raw = gzip.decompress(raw)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise ReferenceFileError(
+                    self.name, 0, f"the compressed file is damaged ({error})", "a whole gzip file"
+                ) from error
+        self._check_text(raw)
+        return raw
+
+    def _check_text(self, content: bytes) -> None:
+        """Refuse what is no text of one byte per character, before its rows are misread."""
+        for start, what in _NO_TEXTS.items():
+            if content.startswith(start):
+                raise ReferenceFileError(self.name, 0, f"the file is {what}", _TEXT)
+        nul = content.find(b"\0")
+        if nul >= 0:
+            row = content.count(b"\n", 0, nul) + 1
+            raise ReferenceFileError(self.name, row, "there is a NUL character", _TEXT)
 
     def sha256(self) -> str:
         """Return the hash of the bytes as they lie on disk."""
@@ -139,12 +161,18 @@ class Row:
             )
         return code36(text)
 
-    def scaled(self, name: str, decimals: int) -> int:
-        """Return a decimal as an exact integer of its last place."""
+    def scaled(self, name: str, decimals: int, *, positive: bool = False) -> int:
+        """Return a decimal from 0 on, or above 0, as an exact integer of its last place."""
         try:
-            return quantised(self.text(name), decimals)
+            value = quantised(self.text(name), decimals)
         except ValueError as error:
             raise self.refused(f"{name}: {error}", f"a number of {decimals} decimals") from error
+        if not positive <= value <= _SCALED_MAX:
+            raise self.refused(
+                f"{name} is {_shown(self.text(name))}",
+                f"a number above 0 of {decimals} decimals" if positive else "a number from 0 on",
+            )
+        return value
 
     def integer(self, name: str, low: int, high: int) -> int:
         """Return a whole number within bounds."""
@@ -160,6 +188,13 @@ class Row:
             expected = ", ".join(each or "blank" for each in choices)
             raise self.refused(f"{name} is {_shown(text)}", f"one of {expected}")
         return choices[text]
+
+    def dates(self, first: str, last: str) -> tuple[date | None, date | None]:
+        """Return the first and the last day of a row; refused where they are the wrong way."""
+        days = self.date(first), self.date(last)
+        if days[0] and days[1] and days[1] < days[0]:
+            raise self.refused(f"{last} {days[1]} is before {first} {days[0]}", f"{first} first")
+        return days
 
     def ordinal_date(self, name: str) -> date | None:
         """Return a date written YYYYDDD, year and day of the year; None for blank and 0."""
@@ -180,9 +215,12 @@ class Row:
         if text in _NO_DATE:
             return None
         try:
-            return date.fromisoformat(text if _DATE.fullmatch(text) else "")
+            found = date.fromisoformat(text if _DATE.fullmatch(text) else "")
         except ValueError as error:
             raise self.refused(f"{name} is {_shown(text)}", "a calendar date") from error
+        if found.year < _YEAR_MIN:
+            raise self.refused(f"{name} is {_shown(text)}", f"a date from {_YEAR_MIN} on")
+        return found
 
 
 @lru_cache(maxsize=65536)

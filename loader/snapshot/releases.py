@@ -1,7 +1,7 @@
 """releases.toml: which published file belongs to which release, and when a release serves."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -14,7 +14,6 @@ from loader.snapshot.published import ReferenceFileError
 
 NAME: Final = "releases.toml"
 _DAY: Final = timedelta(days=1)
-_KEYS: Final = frozenset({"dataset", "id", "files", "from", "to", "stands_in"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,16 @@ def read_releases(source: Path, datasets: Sequence[str]) -> dict[str, list[Relea
         raise ReferenceFileError(NAME, 0, "the file is missing", f"{NAME} in the source folder")
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ReferenceFileError(NAME, 0, f"it cannot be read ({error})", "TOML") from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise ReferenceFileError(NAME, 0, f"it cannot be read ({error})", "TOML in UTF-8") from None
+    unknown = sorted(set(content) - {"release"})
+    releases = content.get("release", [])
+    if unknown or not _tables(releases):
+        raise ReferenceFileError(
+            NAME, 0, f"something else than releases ({', '.join(unknown)})", "[[release]] tables"
+        )
     by_dataset: dict[str, list[ReleaseEntry]] = {}
-    for number, each in enumerate(content.get("release", []), start=1):
+    for number, each in enumerate(releases, start=1):
         entry = _entry(number, each)
         if entry.dataset not in datasets:
             raise _refused(number, f"dataset {entry.dataset!r}", f"one of {', '.join(datasets)}")
@@ -62,19 +67,23 @@ def _entry(number: int, content: Mapping[str, Any]) -> ReleaseEntry:
     unknown = sorted(set(content) - _KEYS)
     if unknown:
         raise _refused(number, f"key {unknown[0]!r}", f"the keys {', '.join(sorted(_KEYS))}")
-    try:
-        entry = ReleaseEntry(
-            dataset=content["dataset"],
-            release_id=content["id"],
-            files=tuple(content["files"]),
-            first=content["from"],
-            last=content.get("to"),
-            stands_in=_pair(content.get("stands_in")),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+    missing = sorted(_REQUIRED - set(content))
+    wrong = [name for name, value in content.items() if not _KINDS[name](value)]
+    if missing or wrong:
         raise _refused(
-            number, f"{error} is missing or no such value", "the documented keys"
-        ) from error
+            number,
+            f"{(missing or wrong)[0]!r} is missing or no such value",
+            "texts `dataset` and `id`, a list of texts `files`, ISO days `from` and `to`, "
+            "a list of two days `stands_in`",
+        )
+    entry = ReleaseEntry(
+        dataset=content["dataset"],
+        release_id=content["id"],
+        files=tuple(content["files"]),
+        first=content["from"],
+        last=content.get("to"),
+        stands_in=_pair(content.get("stands_in")),
+    )
     last = entry.last or date.max
     if entry.first > last:
         raise _refused(number, "`to` is before `from`", "a window of at least a day")
@@ -92,11 +101,42 @@ def _pair(value: Any) -> tuple[date, date] | None:
     return first, last
 
 
+def _tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_day(value: Any) -> bool:
+    return type(value) is date  # a date with a time is another type
+
+
+_KINDS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "dataset": _is_text,
+    "id": _is_text,
+    "files": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "from": _is_day,
+    "to": _is_day,
+    "stands_in": lambda value: (
+        isinstance(value, list) and len(value) == len(("from", "to")) and all(map(_is_day, value))
+    ),
+}
+_KEYS: Final = frozenset(_KINDS)
+_REQUIRED: Final = frozenset({"dataset", "id", "files", "from"})
+
+
 def _check_windows(entries: Sequence[ReleaseEntry]) -> None:
     dataset = entries[0].dataset
     if len(entries) > RELEASES_MAX:
         raise ReferenceFileError(
             NAME, 0, f"{len(entries)} releases of {dataset}", f"at most {RELEASES_MAX}"
+        )
+    ids = [each.release_id for each in entries]
+    for again in sorted({each for each in ids if ids.count(each) > 1}):
+        raise ReferenceFileError(
+            NAME, 0, f"{dataset}: {again} names more than one release", "an id for each release"
         )
     for earlier, later in pairwise(entries):
         if earlier.last is None or later.first <= earlier.last:

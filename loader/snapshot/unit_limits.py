@@ -11,29 +11,34 @@ _HEADER_ROWS_MAX: Final = 10
 _LIMIT_MAX: Final = 10_000_000
 _PLACES: Final = {"code": 0, "limit": 1, "mai": 2, "rationale": 3}
 _MAI_DIGITS: Final = "123"
+_CODE: Final = "HCPCS/ CPT Code"
 
 
-def read_unit_limits(files: Sequence[PublishedFile]) -> Table:
-    """Return the limit and the adjudication indicator of each code."""
+PRACTITIONER: Final = "Practitioner Services"
+HOSPITAL: Final = "Outpatient Hospital Services"
+DME: Final = "DME Supplier Services"
+
+
+def read_unit_limits(files: Sequence[PublishedFile], setting: str) -> Table:
+    """Return the limit and the adjudication indicator of each code; refused for another setting."""
     gatherer = Gatherer({"code": "int32", "limit": "int32", "mai": "int8"})
     for file in files:
-        for row in _rows(file):
+        for row in _rows(file, setting):
             code = row.procedure("code")
             gatherer.once(row, code, "code")
             gatherer.add(code, row.integer("limit", 0, _LIMIT_MAX), _mai(row))
     return gatherer.table()
 
 
-def _rows(file: PublishedFile) -> Iterator[Row]:
+def _rows(file: PublishedFile, setting: str) -> Iterator[Row]:
     """Walk the records below the header; above it is a notice of several lines in one record."""
+    expected = [_CODE, f"{setting} MUE Values", "MUE Adjudication Indicator", "MUE Rationale"]
     rows = file.records()
     for header in islice(rows, _HEADER_ROWS_MAX):
         names = [" ".join(each.split()) for each in header.fields]
-        if names[:1] == ["HCPCS/ CPT Code"]:
-            if not (len(names) == len(_PLACES) and names[1].endswith("MUE Values")):
-                raise header.refused(
-                    "the header is another one", "code, MUE Values, MAI, rationale"
-                )
+        if names[:1] == [_CODE]:
+            if names != expected:
+                raise header.refused("the header is another one", ", ".join(expected))
             yield from (row.named(_PLACES) for row in rows)
             return
     raise Row(file.name, 1, (), {}).refused(

@@ -10,7 +10,7 @@ from loader.snapshot.fee_schedule import read_fee_schedule
 from loader.snapshot.localities import read_gpci
 from loader.snapshot.pair_edits import read_pair_edits
 from loader.snapshot.published import PublishedFile, ReferenceFileError
-from loader.snapshot.unit_limits import read_unit_limits
+from loader.snapshot.unit_limits import PRACTITIONER, read_unit_limits
 
 
 def published(folder, *names):
@@ -63,7 +63,7 @@ def test_pairs_with_effective_dates_keep_them(shared_data):
 def test_a_quarter_of_unit_limits_of_2026_is_read(shared_data):
     name = "ncci/MCR_MUE_PractitionerServices_Eff_07-01-2026.excerpt.csv"
 
-    assert read_unit_limits(published(shared_data, name)).rows == 44
+    assert read_unit_limits(published(shared_data, name), PRACTITIONER).rows == 44
 
 
 def test_the_level_ii_file_gives_its_modifiers_with_dates(shared_data):

@@ -79,6 +79,17 @@ RELEASE = '[[release]]\ndataset = "mpfs"\nid = "A"\nfiles = ["a.csv"]\nfrom = 20
         (RELEASE.replace("mpfs", "mfps"), "dataset 'mfps'"),
         (RELEASE + "form = 2025-02-01\n", "key 'form'"),
         (RELEASE + "to = 2024-12-31\n", "before `from`"),
+        (RELEASE + 'to = "2025-12-31"\n', "'to' is missing or no such value"),
+        (RELEASE.replace("2025-01-01", "2025-01-01T00:00:00"), "'from'"),
+        (RELEASE.replace('["a.csv"]', '"a.csv"'), "'files'"),
+        (RELEASE.replace('["a.csv"]', "[1]"), "'files'"),
+        (RELEASE.replace('"A"', "7"), "'id'"),
+        (RELEASE.replace('"A"', '" "'), "'id'"),
+        (RELEASE + "stands_in = [2024-01-01]\n", "'stands_in'"),
+        (RELEASE + "to = 2025-03-31\n" + RELEASE.replace("2025", "2026"), "A names more than one"),
+        ("release = 1\n", "something else than releases"),
+        ("[release]\nid = 'A'\n", "something else than releases"),
+        ("[[releases]]\nid = 'A'\n", "something else than releases (releases)"),
         (RELEASE + "to = 2025-12-31\nstands_in = [2025-06-01, 2026-12-31]\n", "narrower"),
         (RELEASE.replace("from = 2025-01-01\n", ""), "'from'"),
         (RELEASE.replace('["a.csv"]', "[]"), "no files"),
@@ -94,6 +105,13 @@ def test_a_wrong_entry_is_refused(tmp_path, content, reason):
 
     assert reason in refused.value.reason
     assert refused.value.file == "releases.toml"
+
+
+def test_releases_in_another_encoding_are_refused(tmp_path):
+    (tmp_path / "releases.toml").write_bytes(RELEASE.encode("utf-16"))
+
+    with pytest.raises(ReferenceFileError, match="it cannot be read"):
+        read_releases(tmp_path, ("mpfs",))
 
 
 def test_a_source_without_releases_is_refused(tmp_path):
