@@ -1,10 +1,12 @@
 """Rates of contracts: which holds, what factors leave of them, and what the fee schedule keeps."""
 
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
+from random import Random
 
 import pytest
-from claimgate.v1 import score_pb2
+from claimgate.v1 import claim_pb2, score_pb2
 
 from engine.decode import decode
 from engine.examples import claim_of
@@ -358,3 +360,103 @@ def test_charge_is_not_compared_with_its_own_share(made):
         "PRICING_EXCEEDS_FEE" in each.rule_ids and each.reason == "no_price"
         for each in found.not_evaluated
     )
+
+
+# --- any lines together
+
+ASKED = (
+    "99213", "99214", "99215-80", "99203", "99396", "64999", "20610", "20610-50", "11042", "17110",
+    "17110-22", "71046", "71046-26", "70551", "70551-TC", "70553", "97110", "97140", "27447-54",
+    "45385", "45380-59", "E0601-RR", "36591", "99000",
+)  # fmt: skip
+
+
+def random_claims(random: Random, count: int) -> list[claim_pb2.Claim]:
+    claims = []
+    for number in range(count):
+        lines = [
+            plain(
+                random.choice(ASKED),
+                units=random.choice((1, 1, 1, 2, 1.5)),
+                charge=random.choice((99_999, 99_999, 123.45)),
+            )
+            for _ in range(random.randint(1, 5))
+        ]
+        if random.random() < 0.3:
+            lines.append(minutes(random.choice(("00100-QK-P3", "00142", "00840", "00300-AD"))))
+        claim = message(
+            *lines,
+            contract=random.choice(("", "C1", "C2", "NET")),
+            npi=random.choice((NPI, OTHER)),
+            tin=random.choice(("", TIN)),
+            pos=random.choice(("11", "22")),
+            insurance_type="CI",
+            insurance_plan_id=random.choice(("", "GOLD")),
+            institutional=random.random() < 0.1,
+        )
+        claim.claim_id = f"R-{number}"
+        claims.append(claim)
+    return claims
+
+
+def whole(reference: Reference, claims: list[claim_pb2.Claim]):
+    batch = decode([score_pb2.ClaimBatch(claims=claims)], allow_zero_charge=True)
+    assert not batch.violations
+    facts, policy = look_up(batch, reference), Policy()
+    allowed = price(batch, reference, facts, policy)
+    return [
+        (told_, cents_, steps_of(allowed, batch, facts, reference, policy, at))
+        for at, (told_, cents_) in enumerate(
+            zip(told(allowed), allowed.allowed_cents.tolist(), strict=True)
+        )
+    ]
+
+
+def test_price_by_contract_does_not_depend_on_other_claims(made):
+    claims = random_claims(Random(5), 120)
+
+    together = whole(made, claims)
+
+    assert together == [each for claim in claims for each in whole(made, [claim])]
+
+
+def test_steps_of_contracts_and_anesthesia_can_be_computed_again(made):
+    seen = set()
+    for (status, _, _), cents_, steps in whole(made, random_claims(Random(6), 600)):
+        if status == "PRICED":
+            assert replayed(steps) == cents_, steps
+            seen.update(step for step, _, _ in steps)
+
+    assert seen >= {"contract", "anesthesia", "anesthesia_role", "multiple_procedures", "therapy"}
+
+
+def replayed(steps: list[tuple[str, str, int]]) -> int:
+    """What the steps after the place come to, computed from their words alone."""
+    amount = Decimal(0)
+    for step, detail, after in steps:
+        if step in ("release", "row", "place"):
+            continue
+        if step == "units":
+            amount = rounded(amount * Decimal(detail.removeprefix("x ")))
+        elif step in ("cap", "charge_limit"):
+            assert after < amount * 100
+            amount = Decimal(after) / 100
+        elif step == "contract" and " a unit, " in detail:
+            amount = rounded(Decimal(detail.split(" ")[0]))
+        elif step in ("fee", "anesthesia"):
+            terms, factor = re.match(r"\((.+)\) x ([\d.]+)", detail).groups()
+            amount = rounded(sum(map(product, terms.split(" + "))) * Decimal(factor))
+        else:
+            terms = re.split(r", | of the charge", detail)[0].split(" + ")
+            amount = max(sum(rounded(product(each)) for each in terms), Decimal(0))
+        assert amount * 100 == after, (step, detail, after)
+    return int(amount * 100)
+
+
+def product(term: str) -> Decimal:
+    value, _, factor = term.partition(" x ")
+    return Decimal(value.split(" ")[0]) * Decimal(factor or 1)
+
+
+def rounded(dollars: Decimal) -> Decimal:
+    return dollars.quantize(Decimal("0.01"), ROUND_HALF_UP)
