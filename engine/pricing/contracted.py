@@ -1,5 +1,7 @@
 """Prices of a pass in which some lines have the rate of a contract."""
 
+from typing import Final
+
 import numpy as np
 
 from engine.columns import Ints
@@ -12,7 +14,7 @@ from engine.pricing.contract import RateKind, Rates
 from engine.pricing.sheet import Sheet
 from engine.pricing.steps import Step, change
 
-_E5_OF_E4 = 10
+_E5_OF_E4: Final = 10
 
 
 def price_by_contract(
@@ -28,26 +30,27 @@ def price_by_contract(
         capped: What a unit of each costs by it.
     """
     anesthesia = sheet.reason == PriceReason.ANESTHESIA
-    dollars = rates.kind == RateKind.CENTS_PER_UNIT
-    by_unit = rates.take(dollars & ~anesthesia[rates.line])
+    by_unit = rates.take((rates.kind == RateKind.CENTS_PER_UNIT) & ~anesthesia[rates.line])
+    net_units, open_units = by_unit.take(by_unit.net), by_unit.take(~by_unit.net)
     by_charge = rates.take(rates.kind == RateKind.PERCENT_OF_CHARGE)
     by_fee = rates.take(rates.kind == RateKind.PERCENT_OF_FEE)
 
     count = len(sheet.reason)
     unit, ranked, apart = np.zeros(count, np.int64), np.zeros(count, bool), np.zeros(count, bool)
     unit[line], ranked[line] = capped, True
-    net_fee = by_fee.take(by_fee.net & ranked[by_fee.line])
-    unit[by_unit.line], ranked[by_unit.line], apart[by_unit.line] = by_unit.cents, True, True
-    _settle(schedule, sheet, unit, net_fee, by_unit.take(by_unit.net), by_charge)
-    ranked[net_fee.line] = ranked[by_unit.line[by_unit.net]] = ranked[by_charge.line] = False
-    open_units = by_unit.take(~by_unit.net)
+    net = by_fee.net & ranked[by_fee.line]
+    _settle(schedule, sheet, unit, by_fee.take(net), net_units, by_charge)
+    for settled in (by_fee.take(net), net_units, by_charge):
+        ranked[settled.line] = False
     sheet.write_rates(open_units.line, open_units.cents, open_units.row, PriceBasis.CONTRACT)
+    unit[open_units.line] = open_units.cents
+    ranked[open_units.line] = apart[open_units.line] = True
     adjusting = np.flatnonzero(ranked)
     sheet.write_adjusted(adjusting, adjust(schedule, adjusting, unit[adjusting], apart))
 
     anesthesia[by_charge.line] = False
-    _price_anesthesia(schedule, sheet, np.flatnonzero(anesthesia), rates.take(dollars))
-    _share(sheet, by_fee.take(~(by_fee.net & np.isin(by_fee.line, net_fee.line))))
+    _price_anesthesia(schedule, sheet, np.flatnonzero(anesthesia), rates)
+    _share(sheet, by_fee.take(~net))
 
 
 def _settle(
@@ -68,18 +71,21 @@ def _settle(
     sheet.write_amounts(by_charge.line, amount, amount)
 
 
-def _price_anesthesia(schedule: Schedule, sheet: Sheet, line: Ints, dollars: Rates) -> None:
+def _price_anesthesia(schedule: Schedule, sheet: Sheet, line: Ints, rates: Rates) -> None:
     """Price anesthesia; a contract's rate in dollars is for a unit of it."""
     if not len(line):
         return
     factor, net = np.full(len(line), -1, np.int64), np.zeros(len(line), bool)
-    own = dollars.take(np.isin(dollars.line, line))
-    at = np.searchsorted(line, own.line)
-    factor[at], net[at] = own.rate_e4, own.net
+    own = rates.take(np.isin(rates.line, line))
+    net[np.searchsorted(line, own.line)] = own.net
+    dollars = own.take(own.kind == RateKind.CENTS_PER_UNIT)
+    factor[np.searchsorted(line, dollars.line)] = dollars.rate_e4
     found, reason = price_anesthesia(schedule, line, factor, net)
     sheet.write_anesthesia(line, found, reason)
-    priced = own.take(np.isin(own.line, found.line))
+    sheet.write_places(found.line, schedule.facts.locality[found.line])
+    priced = dollars.take(np.isin(dollars.line, found.line))
     sheet.write_basis(priced.line, priced.row, PriceBasis.CONTRACT)
+    sheet.write_places(priced.line, -1)
 
 
 def _share(sheet: Sheet, by_fee: Rates) -> None:

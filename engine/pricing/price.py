@@ -72,7 +72,9 @@ def _work_out(schedule: Schedule, sheet: Sheet, line: Ints, capped: Int64s) -> N
     if schedule.reference.listing(BASE_UNITS).loaded:
         anesthesia = np.flatnonzero(sheet.reason == PriceReason.ANESTHESIA)
         if len(anesthesia):
-            sheet.write_anesthesia(anesthesia, *price_anesthesia(schedule, anesthesia))
+            found, why_not = price_anesthesia(schedule, anesthesia)
+            sheet.write_anesthesia(anesthesia, found, why_not)
+            sheet.write_places(found.line, schedule.facts.locality[found.line])
 
 
 def _where(keep: Bools, line: Ints, values: Values) -> tuple[Ints, Values]:

@@ -10,7 +10,7 @@ from engine.pricing.adjust import Adjusted
 from engine.pricing.allowed import Allowed, PriceBasis, PriceReason, PriceStatus
 from engine.pricing.anesthesia import Anesthesia
 from engine.pricing.cents import Int64s
-from engine.pricing.steps import Changes, joined, no_changes, no_units
+from engine.pricing.steps import Changes, joined, no_units
 
 _STATUS: Final = np.full(len(PriceReason), PriceStatus.NO_PRICE, np.int8)
 _STATUS[PriceReason.NONE] = PriceStatus.PRICED
@@ -40,8 +40,8 @@ class Sheet:
         self._fee[line], self._capped[line], self._rvu_e4[line] = fee, capped, rvu_e4
         self._basis[line] = PriceBasis.FEE_SCHEDULE
 
-    def write_places(self, line: Ints, locality: Ints) -> None:
-        """Write the locality that prices are for."""
+    def write_places(self, line: Ints, locality: Ints | int) -> None:
+        """Write the locality that prices are for, -1 for none."""
         self._locality[line] = locality
 
     def write_rates(self, line: Ints, cents: Ints, row: Ints, basis: PriceBasis) -> None:
@@ -106,11 +106,8 @@ class Sheet:
             locality=self._locality,
             contract=self._contract,
             units=self._units,
-            changes=joined(self._changes) if len(self._changes) > 1 else self._only_changes(),
+            changes=joined(self._changes),
         )
-
-    def _only_changes(self) -> Changes:
-        return self._changes[0] if self._changes else no_changes()
 
     def _blank(self, line: Ints, status: NDArray[np.int8]) -> None:
         """Take back what was written of lines that came to no price."""

@@ -174,6 +174,12 @@ def test_without_the_table_anesthesia_has_no_price_and_says_which_is_missing(tmp
     assert "anesthesia_base_units is not loaded" in steps[-1][1]
 
 
+def test_price_is_for_the_locality_of_the_service(made):
+    allowed, _ = priced(made, minutes("00100"))
+
+    assert made.localities.label(int(allowed.locality[0])) == "1011200"
+
+
 def test_trace_tells_base_time_risk_and_factor(made):
     _, [steps] = priced(made, minutes("00100-QK-P3", 50))
 

@@ -47,6 +47,7 @@ RATES = f"""\
 ,E0601,,,,,,RR,any,cents_per_unit,80.00,no,,
 ,97110,,,,,,,any,percent_of_fee,0.8,no,,
 ,00100,,,,,,,any,cents_per_unit,40.00,no,,
+,00100,,NET,,,,,any,cents_per_unit,50.00,yes,,
 ,00142,,,,,,,any,percent_of_fee,1.5,no,,
 ,27447,,,,,,,any,cents_per_unit,2000.00,no,,
 ,99215,,C2,,,,,any,percent_of_charge,0.5,no,,
@@ -298,6 +299,10 @@ def test_dollars_of_anesthesia_are_for_a_unit_of_it(made):
     assert told(allowed) == [("PRICED", "NONE", "CONTRACT")]
     assert "x 40.0000" in steps[3][1]
     assert "contract_rates" in steps[3][1]
+
+
+def test_net_rate_of_anesthesia_is_not_divided(made):
+    assert cents(made, minutes("00100-QK"), contract="NET") == [450_00]  # 9.0 x 50
 
 
 def test_share_of_anesthesia_is_taken_in_the_end(made, sample_reference):
