@@ -181,15 +181,15 @@ def reference_build(
     Args:
         source: Folder of published files with a releases.toml.
         out: Folder to write; it must not be there yet.
-        previous: Snapshot in use; tables whose row count moved by over 5 % are refused.
+        previous: Snapshot in use; published tables whose row count moved by over 5 % are refused.
         approve: Dataset whose row count may move; repeatable.
     """
     from engine.tables.snapshot import Snapshot  # noqa: PLC0415
-    from loader.snapshot.build import OWN, PUBLISHED, build  # noqa: PLC0415
+    from loader.snapshot.build import PUBLISHED, build  # noqa: PLC0415
 
     for name in approve or ():
-        if name not in {*PUBLISHED, *OWN}:
-            expected = ", ".join([*PUBLISHED, *OWN])
+        if name not in PUBLISHED:
+            expected = ", ".join(PUBLISHED)
             raise ValueError(f"there is no dataset {name!r} to approve; expected one of {expected}")
     if approve and not previous:
         raise ValueError("--approve without --previous; name the snapshot to compare with")

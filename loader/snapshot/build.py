@@ -112,8 +112,8 @@ def build(
     Args:
         source: Published files and releases.toml.
         out: Folder to write; after an error nothing is there.
-        previous: Snapshot whose row counts the new ones are held against.
-        approved: Datasets whose row counts may be far from those.
+        previous: Snapshot whose row counts those of published tables are held against.
+        approved: Published tables whose row counts may be far from those.
 
     Raises:
         ReferenceFileError: A file is not what it claims to be.
@@ -136,7 +136,7 @@ def build(
         ]
         manifest = _manifest(built)
         if previous:
-            check_row_counts(previous, manifest, approved)
+            check_row_counts(previous, manifest, PUBLISHED, approved)
         content = json.dumps(to_json(manifest), indent=1, sort_keys=True) + "\n"
         (folder / MANIFEST).write_text(content, encoding="utf-8")
     return manifest

@@ -1,7 +1,7 @@
 """The rows of a snapshot by table and release, under the names that people have for them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +11,8 @@ from engine.codes import text36
 from engine.tables import keys, schema
 from engine.tables.code_sets import AGE_CLASSES, POS_CODES
 from engine.tables.keys import Int64s
+from engine.tables.listing import ANY, Form, ListingField, ListingSpec
+from engine.tables.listings import LINES_OF_BUSINESS, LISTINGS, SEXES
 from engine.tables.schema import Schema
 from engine.tables.snapshot import Snapshot
 
@@ -39,17 +41,19 @@ class TableOfRows:
     """The rows of the release of an ordinal."""
     label: Callable[[int], dict[str, Value]]
     """The key of a row in words of the field."""
+    words: Mapping[str, Callable[[int], Value]] = field(default_factory=lambda: _WORDS)
+    """How values of columns are written that are not just numbers."""
 
-
-def shown(name: str, value: Any) -> Value:
-    """Return a value of a column as it is written: codes as texts, days as ISO dates."""
-    if isinstance(value, np.datetime64):
-        return None if np.isnat(value) else str(value)
-    if isinstance(value, np.bool_):
-        return bool(value)
-    number = int(value)
-    words = _WORDS.get(name)
-    return words(number) if words else number
+    def shown(self, column: str, value: Any) -> Value:
+        """Return a value as it is written: codes as texts, days as ISO dates."""
+        if isinstance(value, np.datetime64):
+            return None if np.isnat(value) else str(value)
+        if isinstance(value, np.bool_):
+            return bool(value)
+        if isinstance(value, bytes):
+            return value.decode()
+        words = self.words.get(column)
+        return words(int(value)) if words else int(value)
 
 
 def _words_of_locality(number: int) -> str:
@@ -61,7 +65,7 @@ def _ordered_diagnosis(number: int) -> str:
     return text36(number + 36**7)
 
 
-_WORDS: Final[Mapping[str, Callable[[int], str]]] = {
+_WORDS: Final[Mapping[str, Callable[[int], Value]]] = {
     "status": lambda number: chr(number) if number else "",
     "endoscopy_base": text36,
     "locality": _words_of_locality,
@@ -188,6 +192,53 @@ def _diagnoses(key: int) -> dict[str, Value]:
     return {"first": _ordered_diagnosis(key)}
 
 
+def _listing(spec: ListingSpec) -> TableOfRows:
+    """A listing names its rows by tenant, codes, what else may be told apart, and first day."""
+    key = next(iter(spec.axis.columns))
+    named = [name for each in spec.fields for name in each.columns if each.key]
+    further = ["tenant", *list(spec.axis.columns)[1:], *named, "effective"]
+    values = [name for name in spec.columns if name not in {key, *further}]
+    words = {name: _words_of(each) for each in spec.fields for name in each.columns}
+
+    def read(snapshot: Snapshot, dataset: str, _: int) -> Rows:
+        arrays = snapshot.columns(dataset, spec.columns)
+        return Rows(
+            arrays[key][:-1].astype(np.int64),
+            {name: arrays[name][:-1] for name in further},
+            {name: arrays[name][:-1] for name in values},
+        )
+
+    return TableOfRows("", read, lambda number: {key: words[key](number)}, words)
+
+
+def _words_of(each: ListingField) -> Callable[[int], Value]:
+    if each.form in {Form.CHOICE, Form.LINE_OF_BUSINESS, Form.SEX}:
+        choices = each.choices or (SEXES if each.form is Form.SEX else LINES_OF_BUSINESS)
+        return lambda number: choices[number] if number >= 0 else ""
+    return _WORDS_OF_FORMS.get(each.form, int)
+
+
+def _range_end(text: Callable[[int], str]) -> Callable[[int], str]:
+    """Return the words of an end of a range, which is nothing where the range is everything."""
+    return lambda number: "" if number in {ANY, keys.KEY_MAX} else text(number)
+
+
+_WORDS_OF_FORMS: Final[Mapping[Form, Callable[[int], Value]]] = {
+    Form.PROCEDURES: _range_end(text36),
+    Form.REVENUE_CODES: _range_end(text36),
+    Form.GROUPS: _range_end(text36),
+    Form.DIAGNOSES: _range_end(_ordered_diagnosis),
+    Form.ICD_PROCEDURES: _range_end(text36),
+    Form.TAXONOMIES: _range_end(text36),
+    Form.PROCEDURE: text36,
+    Form.REVENUE_CODE: text36,
+    Form.MODIFIER: text36,
+    # A tax id may be the social security number of a person, and an id has no way back.
+    Form.TIN: lambda number: "given" if number else "",
+    Form.WORD: lambda number: f"#{number & 0xFFFFFFFF:08x}" if number else "",
+}
+
+
 _PAIRS: Final = TableOfRows(
     "",
     _keyed(schema.PAIR_EDITS, "key", 2 * keys.CODE_BITS, "effective"),
@@ -262,5 +313,6 @@ TABLES: Final[Mapping[str, tuple[TableOfRows, ...]]] = {
     "evaluation_management": (_DATED_CODES,),
     "ncci_modifiers": (TableOfRows("", _groups, _modifier),),
     "diagnosis_age_class": (TableOfRows("", _ages, _diagnoses),),
+    **{name: (_listing(spec),) for name, spec in LISTINGS.items()},
 }
 """Every dataset of a snapshot, by the lists that it holds."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.tables.keys import Int64s
 from engine.tables.snapshot import Dataset, Release, Segment, Snapshot
-from loader.snapshot.contents import TABLES, Array, Rows, TableOfRows, Value, shown
+from loader.snapshot.contents import TABLES, Array, Rows, TableOfRows, Value
 
 Kind = Literal["added", "removed", "changed"]
 
@@ -263,7 +263,7 @@ def _times_before(identity: Int64s) -> Int64s:
 def _changed(
     table: TableOfRows, one: Rows, other: Rows, at: np.intp, there: np.intp
 ) -> RowDifference:
-    before, after = _said(one, at), _said(other, there)
+    before, after = _said(table, one, at), _said(table, other, there)
     names = [name for name in before if before[name] != after[name]]
     return RowDifference(
         "changed",
@@ -276,15 +276,15 @@ def _changed(
 def _one_sided(
     kind: Literal["added", "removed"], table: TableOfRows, rows: Rows, at: np.intp
 ) -> RowDifference:
-    said = _said(rows, at)
+    said = _said(table, rows, at)
     before, after = ({}, said) if kind == "added" else (said, {})
     return RowDifference(kind, _named(table, rows, at), before, after)
 
 
 def _named(table: TableOfRows, rows: Rows, at: np.intp) -> dict[str, Value]:
-    further = {name: shown(name, column[at]) for name, column in rows.further.items()}
+    further = {name: table.shown(name, column[at]) for name, column in rows.further.items()}
     return table.label(int(rows.key[at])) | further
 
 
-def _said(rows: Rows, at: np.intp) -> dict[str, Value]:
-    return {name: shown(name, column[at]) for name, column in rows.values.items()}
+def _said(table: TableOfRows, rows: Rows, at: np.intp) -> dict[str, Value]:
+    return {name: table.shown(name, column[at]) for name, column in rows.values.items()}

@@ -12,13 +12,15 @@ class RowCountError(Exception):
     """Tables are much larger or smaller than before; nothing of them is written."""
 
 
-def check_row_counts(previous: Manifest, new: Manifest, approved: Collection[str]) -> None:
-    """Refuse datasets whose newest release has other row counts than the newest one before.
+def check_row_counts(
+    previous: Manifest, new: Manifest, datasets: Collection[str], approved: Collection[str]
+) -> None:
+    """Refuse datasets whose newest release has a far other row count than the newest one before.
 
     Raises:
         RowCountError: names each dataset with both counts, and how to approve it.
     """
-    moved = list(_moved(previous, new, approved))
+    moved = list(_moved(previous, new, set(datasets) - set(approved)))
     if moved:
         raise RowCountError(
             f"row counts moved by more than {MOVED_MAX_PERCENT} %: "
@@ -29,11 +31,12 @@ def check_row_counts(previous: Manifest, new: Manifest, approved: Collection[str
 
 
 def _moved(
-    previous: Manifest, new: Manifest, approved: Collection[str]
+    previous: Manifest, new: Manifest, datasets: Collection[str]
 ) -> Iterator[tuple[str, str]]:
-    for name, dataset in previous.datasets.items():
-        before, after = _newest_rows(dataset), _newest_rows(new.datasets.get(name))
-        if name not in approved and abs(after - before) * 100 > MOVED_MAX_PERCENT * before:
+    for name in sorted(datasets & previous.datasets.keys()):
+        before = _newest_rows(previous.datasets[name])
+        after = _newest_rows(new.datasets.get(name))
+        if abs(after - before) * 100 > MOVED_MAX_PERCENT * before:
             yield name, f"{name} from {before:,} to {after:,}"
 
 

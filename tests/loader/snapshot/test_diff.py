@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.reference import Reference
+from engine.tables.listings import LISTINGS
 from engine.tables.snapshot import Snapshot, SnapshotError
 from loader.reference_commands import reference_diff
 from loader.snapshot.build import OWN, PUBLISHED, build
@@ -64,7 +65,7 @@ def counts(difference):
 
 
 def test_every_dataset_can_be_compared():
-    assert set(TABLES) == {*PUBLISHED, *OWN}
+    assert set(TABLES) == {*PUBLISHED, *OWN, *LISTINGS}
 
 
 @pytest.mark.parametrize("dataset", TABLES)
@@ -334,6 +335,69 @@ def test_age_classes_are_named_by_the_range(source, compared):
         {"age_to": 0},
         {"age_to": 1},
     )
+
+
+CONTRACTS = (
+    "tenant_id,code_from,code_to,contract,plan,billing_npi,billing_tin,modifier,setting,rate_kind,"
+    "rate,net,effective_from,effective_to\n"
+)
+
+
+def test_listings_are_named_by_tenant_codes_and_first_day(source, tmp_path):
+    path = source / "claimgate" / "contract_rates.csv"
+    path.write_text(
+        CONTRACTS
+        + "one,99213,99215,C1,,,987654321,26,any,cents_per_unit,80,no,2025-01-01,\n"
+        + ",45380,,,,1234567893,,,facility,percent_of_fee,1.1,yes,,\n"
+    )
+    build(source, tmp_path / "one")
+    path.write_text(path.read_text().replace(",80,", ",81.5,").replace("45380", "45385"))
+    build(source, tmp_path / "two")
+
+    found = difference(
+        Snapshot.open(tmp_path / "one"), Snapshot.open(tmp_path / "two"), "contract_rates",
+        rows_max=5,
+    )  # fmt: skip
+
+    changed, added, removed = rows_of(found)
+    contract = changed[1].pop("contract")
+    assert re.fullmatch("#[0-9a-f]{8}", contract)
+    assert changed == (
+        "changed",
+        {
+            "code_first": "99213", "tenant": "one", "code_last": "99215", "plan": "",
+            "billing_npi": 0, "billing_tin": "given", "modifier": "26", "setting": "any",
+            "effective": "2025-01-01",
+        },
+        {"rate": 800_000},
+        {"rate": 815_000},
+    )  # fmt: skip
+    assert (added[0], added[1]["code_first"]) == ("added", "45385")
+    assert (removed[0], removed[1]["code_first"]) == ("removed", "45380")
+    assert added[2] == removed[3] == {}
+    assert added[3] == removed[2]
+    assert added[3] == {
+        "rate_kind": "percent_of_fee", "rate": 11_000, "net": True, "deletion": None,
+    }  # fmt: skip
+    assert len(found.releases_added) == len(found.releases_removed) == 1
+
+
+def test_a_listing_that_is_new(source, compared):
+    (source / "claimgate" / "inpatient_only.csv").write_text(
+        "tenant_id,code_from,code_to,effective_from,effective_to\n,27440,27449,,\n"
+    )
+
+    found = compared("inpatient_only")
+
+    assert rows_of(found) == [
+        (
+            "added",
+            {"code_first": "27440", "tenant": "", "code_last": "27449", "effective": None},
+            {},
+            {"deletion": None},
+        )
+    ]
+    assert [(pair.before, pair.periods) for pair in found.in_force] == [("", (Period(None, None),))]
 
 
 def test_the_listing_is_bounded_and_the_counts_are_not(source, compared):
