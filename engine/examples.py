@@ -1,6 +1,6 @@
 """Examples of rules as real claims: what the tests run and the documentation prints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Final, get_type_hints
 
@@ -9,6 +9,7 @@ from claimgate.v1 import claim_pb2
 
 from engine.codes import code36
 from engine.columns import Bools, Dates, Ints, Table
+from engine.history import History, PeerRates, ProviderMonths
 from engine.members import BASES, Members
 from engine.rules.rule import Example, LineExample
 from engine.words import word_key
@@ -98,8 +99,25 @@ def members_of(example: Example, member: int = 0) -> Members:
     tables: dict[str, Any] = {
         name: _on_file(_table_type(types[name]), rows, member)
         for name, rows in example.on_file.items()
+        if name in types
     }
     return replace(Members(), **tables)
+
+
+_PROVIDERS: Final[Mapping[str, type[Table]]] = {
+    "provider_months": ProviderMonths,
+    "peer_rates": PeerRates,
+}
+
+
+def providers_of(example: Example) -> History | None:
+    """Return what was committed about the example's biller; None where it says nothing."""
+    tables: dict[str, Any] = {
+        name: _on_file(_PROVIDERS[name], rows, 0)
+        for name, rows in example.on_file.items()
+        if name in _PROVIDERS
+    }
+    return replace(History.of_strangers(1), **tables) if tables else None
 
 
 def _table_type(annotation: Any) -> type[Table]:
@@ -115,17 +133,27 @@ def _on_file(table: type[Table], rows: Sequence[Mapping[str, Any]], member: int)
 
 
 _ABSENT: Final = {"units_milli": -1}
-_CODES: Final = ("code_first", "code_last")
+_CONVERTED: Final[Mapping[str, Callable[[str], int]]] = {
+    "basis": BASES.index,
+    "code_first": code36,
+    "code_last": code36,
+    "taxonomy": code36,
+    "npi": int,
+    "billing_npi": int,
+}
 
 
 def _column(name: str, kind: Any, values: Sequence[Any]) -> Any:
-    """Return a column of values as an example writes them; what is left out is none or any."""
+    """Return a column of values as an example writes them; what is left out is none or any.
+
+    An NPI is written as a text of digits.
+    """
     if kind is Dates:
         return np.array(values, "datetime64[D]")
     if kind is Bools:
         return np.array([True if value is None else value for value in values], np.bool_)
     assert kind is Ints  # noqa: S101 - tables have columns of these three kinds
-    convert = BASES.index if name == "basis" else code36 if name in _CODES else word_key
+    convert = _CONVERTED.get(name, word_key)
     return np.array(
         [
             convert(value)

@@ -329,7 +329,10 @@ class Example:
     earlier: tuple["Example", ...] = ()
     """Claims of the same member before this one."""
     on_file: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    """Rows about the member by the name of their table in `engine.members.Members`."""
+    """Rows about member and biller, by the name of their table in `engine.members.Members` or
+    `engine.history.History`."""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the rule that the example changes."""
 
     def __str__(self) -> str:
         """Return the claim in short, such as `45385 | 45380-59`."""
@@ -337,6 +340,7 @@ class Example:
             f"{name} {value}" for name, value in self.fields.items() if isinstance(value, str | int)
         ]
         before = "".join(f"{each}, then " for each in self.earlier)
+        facts += [f"{name} = {value}" for name, value in self.params.items()]
         facts += [f"{table} on file" for table in self.on_file]
         lines = " | ".join(map(str, self.lines))
         return before + lines + (f" ({', '.join(facts)})" if facts else "")
@@ -360,6 +364,7 @@ def example(
     variant: str | None = None,
     earlier: Sequence[Example] = (),
     on_file: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    params: Mapping[str, Any] | None = None,
     **fields: Any,
 ) -> Example:
     """Return a named example: its lines, whether the rule fires, and fields of `Claim` by name.
@@ -367,9 +372,20 @@ def example(
     `day` (of service), `received`, `birth`, `npi` (billing), `tob`, `dx` (codes), `total` (dollars)
     and `institutional=True` are short forms. `earlier` are claims of the same member before it,
     of `claim_before`; `on_file` are rows about the member, by table and column of `engine.members`,
-    with days in ISO form, codes and ids as texts.
+    or about billers (`engine.history`), with days in ISO form, codes and ids as texts; `params` are
+    parameters of the rule under a policy that changes them.
     """
-    return Example(name, lines, hit, hit_lines, variant, fields, tuple(earlier), on_file or {})
+    return Example(
+        name,
+        lines,
+        hit,
+        hit_lines,
+        variant,
+        fields,
+        tuple(earlier),
+        on_file or {},
+        params or {},
+    )
 
 
 def claim_before(*lines: LineExample, **fields: Any) -> Example:

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from claimgate.v1 import claim_pb2, score_pb2
 
-from engine.examples import claims_of, members_of
+from engine.examples import claims_of, members_of, providers_of
 from engine.gathered import Gathered, ModelAnswer
 from engine.history import History
 from engine.past import earlier_claims, earlier_lines
 from engine.pipeline import Engine
+from engine.policy import Override, Policy
 from engine.rules import all_rules
 from engine.rules.rule import Example, Rule
 
@@ -26,8 +27,11 @@ def hits_of(engine: Engine, rule: Rule, example: Example, *, committed: bool = F
     """Result and hits of an example's claim; earlier claims in its message, or as history."""
     claims = claims_of(example)
     message = claims[-1:] if committed else claims
+    if example.params:
+        changed = Override(rule=rule.id, params=example.params)
+        engine = Engine.with_all_rules(engine.reference, Policy(overrides=(changed,)))
     read = engine.read([score_pb2.ClaimBatch(claims=message)])
-    history = history_of(engine, claims[:-1]) if committed else None
+    history = history_of(engine, claims[:-1]) if committed else providers_of(example)
     gathered = Gathered(ModelAnswer.disabled(), history, members_of(example))
     answers = engine.score(read, gathered, [score_pb2.VIEW_EVIDENCE])
     result = answers[0].results[-1]
