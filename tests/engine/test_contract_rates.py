@@ -1,5 +1,6 @@
 """Rates of contracts: which holds, what factors leave of them, and what the fee schedule keeps."""
 
+import csv
 import re
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -15,6 +16,8 @@ from engine.gathered import Gathered, ModelAnswer
 from engine.pipeline import Engine
 from engine.policy import Policy
 from engine.pricing import Allowed, PriceBasis, PriceReason, PriceStatus, price
+from engine.pricing.beside import Schedule
+from engine.pricing.contract import Rates
 from engine.pricing.trace import steps_of
 from engine.reference import Reference
 from engine.rules.rule import example, line
@@ -54,6 +57,7 @@ RATES = f"""\
 OWN,99213,,,,,,,any,cents_per_unit,70.00,no,,
 """
 DAY = "2025-10-15"
+PROFESSIONAL_CLAIM = claim_pb2.CLAIM_TYPE_PROFESSIONAL
 
 
 @pytest.fixture(scope="module")
@@ -423,6 +427,50 @@ def test_price_by_contract_does_not_depend_on_other_claims(made):
     together = whole(made, claims)
 
     assert together == [each for claim in claims for each in whole(made, [claim])]
+
+
+def chosen(claim: claim_pb2.Claim, each: claim_pb2.ServiceLine) -> int:
+    """The row that holds for a line, found by reading the table from top to bottom; -1 for none."""
+    best = (-1, (False,))
+    facility = claim.place_of_service == "22"
+    for number, row in enumerate(csv.DictReader((HEADER + RATES).splitlines())):
+        asked = {
+            "contract": claim.billing_provider.contract_id,
+            "billing_npi": claim.billing_provider.npi,
+            "billing_tin": claim.billing_provider.tin,
+            "plan": claim.insurance_plan_id,
+        }
+        days = row["effective_from"] or "0000", row["effective_to"] or "9999"
+        about = (
+            not row["tenant_id"]
+            and row["code_from"] <= each.procedure_code <= (row["code_to"] or row["code_from"])
+            and days[0] <= each.service_from_date <= days[1]
+            and all(row[name] in ("", value) for name, value in asked.items())
+            and row["setting"] in ("any", "facility" if facility else "non_facility")
+            and (not row["modifier"] or row["modifier"] in each.modifiers)
+        )
+        parts = {"26", "TC"} & set(each.modifiers)
+        if parts and not row["modifier"] and row["rate_kind"] == "cents_per_unit":
+            about = False
+        named = tuple(bool(row[name]) for name in (*asked, "modifier"))
+        score = (*named, row["setting"] != "any")
+        if about and (best[0] < 0 or score > best[1]):
+            best = (number, score)
+    return best[0]
+
+
+def test_rates_are_those_that_a_reader_of_the_table_finds(made):
+    claims = [
+        each for each in random_claims(Random(7), 600) if each.claim_type == PROFESSIONAL_CLAIM
+    ]
+    batch = decode([score_pb2.ClaimBatch(claims=claims)], allow_zero_charge=True)
+    rates = Rates.of(Schedule.of(batch, made, look_up(batch, made)))
+
+    found = dict(zip(rates.line.tolist(), rates.row.tolist(), strict=True))
+
+    expected = [chosen(claim, each) for claim in claims for each in claim.lines]
+    assert [found.get(at, -1) for at in range(len(expected))] == expected
+    assert len(set(expected)) > 15
 
 
 def test_steps_of_contracts_and_anesthesia_can_be_computed_again(made):
