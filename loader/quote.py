@@ -156,8 +156,6 @@ def quote(
         QuoteError: A value cannot be read, or the engine would refuse the claim.
         UnknownCodeError: No table of the snapshot has a code on the day.
     """
-    for each in lines:
-        _known(reference, each.code, day)
     if not _ZIP.fullmatch(zip_code):
         raise QuoteError(f"{zip_code!r} is no ZIP code; expected five or nine digits")
     if not _PLACE.fullmatch(place):
@@ -170,8 +168,7 @@ def quote(
     if result.violations:
         raise QuoteError("; ".join(f"{each.field}: {each.message}" for each in result.violations))
     for each, found in zip(lines, result.lines, strict=True):
-        if _needs_charge(each, found):
-            raise QuoteError(f"the contract pays a share of the charge of {each.code}; give it")
+        _check(reference, each, found, day)
     return Quote(
         lines=tuple(map(_line_quote, lines, result.lines)),
         allowed_cents=result.allowed_cents if result.HasField("allowed_cents") else None,
@@ -184,9 +181,15 @@ def quote(
     )
 
 
-def _needs_charge(asked: QuotedLine, found: score_pb2.LineResult) -> bool:
+def _check(reference: Reference, asked: QuotedLine, found: score_pb2.LineResult, day: date) -> None:
+    """Refuse a code that no table and no contract has, and a share of a charge not given."""
+    facts = describe(reference, asked.code, day)
+    in_tables = facts.fee or facts.unit_limits or facts.hcpcs_level_2 or facts.in_pair_edits
+    if not in_tables and not found.price_basis:
+        raise UnknownCodeError(f"no table of the snapshot has {asked.code} on {day}")
     by_charge = found.price_basis == score_pb2.PRICE_BASIS_CHARGE
-    return by_charge and asked.charge_cents == NO_CHARGE_CENTS
+    if by_charge and asked.charge_cents == NO_CHARGE_CENTS:
+        raise QuoteError(f"the contract pays a share of the charge of {asked.code}; give it")
 
 
 def _claim(
@@ -237,12 +240,6 @@ def _line_quote(asked: QuotedLine, found: score_pb2.LineResult) -> LineQuote:
         locality=found.locality,
         trace=tuple(Step(each.step, each.detail, each.amount_cents) for each in found.trace),
     )
-
-
-def _known(reference: Reference, code: str, day: date) -> None:
-    facts = describe(reference, code, day)
-    if not (facts.fee or facts.unit_limits or facts.hcpcs_level_2 or facts.in_pair_edits):
-        raise UnknownCodeError(f"no table of the snapshot has {code} on {day}")
 
 
 def _unknown_modifiers(

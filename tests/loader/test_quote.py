@@ -27,6 +27,7 @@ tenant_id,code_from,code_to,contract,plan,billing_npi,billing_tin,modifier,setti
 net,effective_from,effective_to
 T,99213,,C,,,,,any,cents_per_unit,95.00,no,,
 T,99213,,C,GOLD,1234567893,,,any,cents_per_unit,99.00,no,,
+T,E0601,,,,,,RR,any,cents_per_unit,80.00,no,,
 T,99203,,,,,,,any,percent_of_charge,0.5,no,,
 """
 GPCI = """\
@@ -191,6 +192,16 @@ def test_rates_of_the_tenants_contract_are_quoted(contracted, parties, amount, b
     assert (found.allowed_cents, found.lines[0].price_basis) == (amount, basis)
 
 
+def test_code_that_only_a_contract_has_is_quoted(contracted):
+    asked = {"day": date(2025, 10, 15), "zip_code": "35201", "place": "12"}
+
+    found = quote(contracted, [QuotedLine("E0601", ("RR",))], parties=Parties("T"), **asked)
+
+    assert found.allowed_cents == 80_00
+    with pytest.raises(UnknownCodeError):
+        quote(contracted, [QuotedLine("E0601", ("RR",))], **asked)
+
+
 def test_conversion_factor_of_the_provider_is_named(contracted):
     found = quote(
         contracted, [QuotedLine("99213")], day=date(2025, 10, 15), zip_code="35201", place="11",
@@ -244,7 +255,7 @@ def test_value_that_cannot_be_read_says_what_was_expected(read, text, told):
     [
         ({"zip5": "3520"}, "five or nine digits"),
         ({"pos": "1"}, "two digits"),
-        ({"day": date(1850, 1, 1)}, "no table"),
+        ({"day": date(1850, 1, 1)}, "no calendar date"),
     ],
 )
 def test_place_and_day_are_checked(worked, changed, told):
