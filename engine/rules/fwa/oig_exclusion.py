@@ -19,6 +19,7 @@ from engine.reference import (
     WAIVED_ELSEWHERE,
     Reference,
 )
+from engine.rules.fwa.roles import CLAIM_ROLES, LINE_ROLES
 from engine.rules.rule import (
     Action,
     Category,
@@ -39,17 +40,7 @@ _NPI, _UNDATED, _OTHER_PAYER, _EMERGENCY, _WAIVER = range(5)
 _DATED_LIST, _WAIVER_UNCLEAR, _UNDATED_LIST, _UNLISTED = range(4)
 _FEDERAL: Final = (LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE, LOB_MEDICAID)
 
-_CLAIM_ROLES: Final = (
-    "billing",
-    "rendering",
-    "attending",
-    "operating",
-    "referring",
-    "supervising",
-    "facility",
-)
-_LINE_ROLES: Final = ("rendering", "ordering", "referring", "supervising", "facility")
-_ROLES: Final = (*_CLAIM_ROLES, *(f"{role} of a line" for role in _LINE_ROLES))
+_ROLES: Final = (*CLAIM_ROLES, *(f"{role} of a line" for role in LINE_ROLES))
 
 
 @rule(
@@ -244,9 +235,9 @@ def _probes(batch: Batch) -> tuple[Ints, Ints, Ints]:
         lines.rendering_npi == batch.of_line(claims.billing_npi)
     )
     columns = [
-        *((new_day, getattr(claims, f"{role}_npi")[lines.claim[new_day]]) for role in _CLAIM_ROLES),
+        *((new_day, getattr(claims, f"{role}_npi")[lines.claim[new_day]]) for role in CLAIM_ROLES),
         (every, np.where(inherited, 0, lines.rendering_npi)),
-        *((every, getattr(lines, f"{role}_npi")) for role in _LINE_ROLES[1:]),
+        *((every, getattr(lines, f"{role}_npi")) for role in LINE_ROLES[1:]),
     ]
     given = [np.flatnonzero(npi > 0) for _, npi in columns]
     rows = [row[at] for (row, _), at in zip(columns, given, strict=True)]

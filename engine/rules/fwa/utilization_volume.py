@@ -1,0 +1,68 @@
+"""Units that are a multiple of what is usual."""
+
+import numpy as np
+
+from engine.columns import Batch
+from engine.facts import Facts
+from engine.policy import Params
+from engine.reference import Reference
+from engine.rules.fwa.benchmarks import best_rows
+from engine.rules.listed import gap_of
+from engine.rules.rule import (
+    Action,
+    Category,
+    Certainty,
+    Family,
+    Hits,
+    Kind,
+    Scope,
+    Severity,
+    example,
+    line,
+    rule,
+)
+
+
+@rule(
+    id="UTIL_VOLUME_OUTLIER",
+    category=Category.FWA,
+    scope=Scope.LINE,
+    severity=Severity.MEDIUM,
+    weight=0.10,
+    action=Action.PEND,
+    certainty=Certainty.ADVISE,
+    families=(Family.UNITS,),
+    cites="Tenant policy of the special investigations unit; CMS utilization files",
+    datasets=("utilization_benchmarks",),
+    params={"ratio": 3, "services_min": 100},
+    evidence={"units": Kind.UNITS, "units_mean": Kind.UNITS, "services": Kind.COUNT},
+    caveat="A service without a mean in the benchmarks is not judged.",
+    examples=[
+        example("six units where two are usual", line("97530", units=6), hit=True, hit_lines=(1,)),
+        example("five", line("97530", units=5)),
+        example("a single unit is never too many", line("93306", units=1)),
+        example("a mean of a third of a unit, and two units", line("93306", units=2), hit=True),
+        example("no mean is known", line("93307", units=9)),
+        example("no benchmark at all", line("97110", units=9)),
+    ],
+)
+def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hits:
+    """The units of a line reach a multiple of the mean of such lines."""
+    listing, lines = reference.listing("utilization_benchmarks"), batch.lines
+    found = best_rows(batch, reference, facts, params["services_min"])
+    found = found.where(found["units_mean"] >= 0)
+    units, mean = lines.units_milli[found.place], found["units_mean"]
+    over = (units > 1000) & (units >= mean * params["ratio"][lines.claim[found.place]])
+    found = found.where(over)
+    at = found.place
+    return Hits(
+        claim=lines.claim[at],
+        line_hit=np.arange(len(at)),
+        line=at,
+        evidence={
+            "units": lines.units_milli[at],
+            "units_mean": found["units_mean"],
+            "services": found["services"],
+        },
+        not_evaluated=gap_of(listing),
+    )
