@@ -480,6 +480,8 @@ def test_evidence_reads_as_its_kind_says(engine):
         Kind.CODE: r"[0-9A-Z]+",
         Kind.POS: r"\d\d",
         Kind.DATE: r"\d{4}-\d\d-\d\d",
+        Kind.TEXT: r"[ -~]+",
+        Kind.EARLIER_CLAIM: r".+",
     }
     claims = [claim_of(each, f"C{number}") for number, each in enumerate(EXAMPLES)]
     kinds = {rule.id: rule for rule in engine.rules}
@@ -495,4 +497,4 @@ def test_evidence_reads_as_its_kind_says(engine):
             elif kind is not None:
                 assert re.fullmatch(shapes[kind], text), (hit.rule_id, name, text)
             seen.add(kind)
-    assert seen >= {Kind.COUNT, Kind.CENTS, Kind.CODE, Kind.POS, Kind.DATE, Kind.NAME}
+    assert seen >= {Kind.COUNT, Kind.CENTS, Kind.CODE, Kind.POS, Kind.DATE, Kind.NAME, Kind.TEXT}
