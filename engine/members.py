@@ -7,6 +7,8 @@ included at both ends, NaT for open.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from engine.columns import Bools, Dates, Ints, Table
 
 
@@ -33,6 +35,8 @@ class Accumulators(Table):
     period_to: Dates
     used_milli: Ints
     """Units or visits in thousandths; of cents, dollars in thousandths."""
+    as_of: Dates
+    """Claims received up to this day are counted in it; NaT: all that were committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +113,25 @@ class Members:
     authorizations: Authorizations | None = None
     coverages: Coverages | None = None
     documents: Documents | None = None
+
+
+def rows_about(table_member: Ints, member: Ints) -> tuple[Ints, Ints]:
+    """Return all rows about each member, as pairs of a place in what was asked and a row.
+
+    Args:
+        table_member: The member of each row of a table, in any order.
+        member: Members that are asked about, shape (n,).
+    """
+    order = np.argsort(table_member, kind="stable")
+    members = table_member[order]
+    begin = np.searchsorted(members, member)
+    width = np.searchsorted(members, member, side="right") - begin
+    place = np.repeat(np.arange(len(member)), width)
+    at = np.arange(len(place)) - np.repeat(np.cumsum(width) - width - begin, width)
+    return place, order[at]
+
+
+def holds_on(effective: Dates, termination: Dates, day: Dates) -> Bools:
+    """Return where a span holds a day; an end of NaT is open, a day of NaT is in no span."""
+    held: Bools = ~(effective > day) & ~(termination < day) & ~np.isnat(day)
+    return held
