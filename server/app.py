@@ -76,6 +76,7 @@ async def serve_here(
     PlatformCollector(registry=registry)
     metrics = Metrics(registry, engines.engine.policy.approval_threshold)
     tables = TablesWatch(settings.reference, opened, engines, metrics, settings.reference_poll_ms)
+    on_hangup(tables.ask)
     async with (
         model_at(settings) as model_address,
         _model_client(settings, model_address) as model,
@@ -89,7 +90,7 @@ async def serve_here(
         )
         _collect_rarely()
         async with serving(settings, parts, share_port=share_port) as service:
-            with monitored(settings.metrics_listen, registry), on_hangup(tables.ask):
+            with monitored(settings.metrics_listen, registry):
                 watches = (
                     gatherer.watch(),
                     tables.watch(),

@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -115,15 +115,9 @@ async def kept(children: Sequence[Child], grace_s: float) -> AsyncIterator[list[
             await asyncio.gather(*(child.stop(grace_s) for child in children))
 
 
-@contextmanager
-def on_hangup(call: Callable[[], None]) -> Iterator[None]:
-    """Call a function on SIGHUP, instead of ending, while the block runs."""
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, call)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
+def on_hangup(call: Callable[[], None]) -> None:
+    """Call a function on SIGHUP from now on, instead of ending."""
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
 
 
 async def until_stopped(*, with_parent: bool) -> None:

@@ -38,8 +38,8 @@ async def supervise(
         for worker in workers:
             worker.tell(signal.SIGHUP)
 
+    on_hangup(hang_up)
     with (
-        on_hangup(hang_up),
         _held_port(settings.listen_address) as address,
         TemporaryDirectory(prefix="claimgate-metrics-") as folder,
         monitored(settings.metrics_listen, _registry(folder)),
