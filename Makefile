@@ -74,8 +74,9 @@ proto: $(INSTALLED) ## Regenerate the messages from proto/
 	    proto/claimgate/v1/*.proto proto/claimgate/serving/v1/*.proto
 
 .PHONY: docs
-docs: $(INSTALLED) ## Rewrite docs/rules.md from the rules
+docs: $(INSTALLED) ## Rewrite docs/rules.md and docs/listings.md from what is run
 	@$(BIN)/claimgate rules document > docs/rules.md
+	@$(BIN)/claimgate reference listings --markdown > docs/listings.md
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure engine, stream and pipeline, each beside its limit (REFERENCE=DIR)

@@ -173,6 +173,7 @@ def reference_build(
     *,
     source: Path,
     out: Path,
+    listings: Path | None = None,
     previous: Path | None = None,
     approve: list[str] | None = None,
 ) -> int:
@@ -181,6 +182,7 @@ def reference_build(
     Args:
         source: Folder of published files with a releases.toml.
         out: Folder to write; it must not be there yet.
+        listings: Folder of own tables (docs/listings.md); left out, `claimgate` in the source.
         previous: Snapshot in use; published tables whose row count moved by over 5 % are refused.
         approve: Dataset whose row count may move; repeatable.
     """
@@ -194,12 +196,31 @@ def reference_build(
     if approve and not previous:
         raise ValueError("--approve without --previous; name the snapshot to compare with")
     before = Snapshot.open(previous).manifest if previous else None
-    manifest = build(source, out, previous=before, approved=approve or ())
+    if listings and not listings.is_dir():
+        raise ValueError(f"--listings {listings} is no folder; name one with CSV files in it")
+    manifest = build(source, out, listings=listings, previous=before, approved=approve or ())
     _show_releases(manifest.releases)
     counts: dict[str, int] = {}
     for release in manifest.releases:
         counts[release.dataset] = counts.get(release.dataset, 0) + release.rows
     display.show(json.dumps({"snapshot": manifest.snapshot, "rows": counts}))
+    return 0
+
+
+def reference_listings(*, markdown: bool = False) -> int:
+    """List the tables of one's own that rules read, with their columns.
+
+    Args:
+        markdown: All of it as docs/listings.md has it.
+    """
+    from engine.tables.listings import LISTINGS  # noqa: PLC0415
+    from loader.snapshot.listing_docs import document  # noqa: PLC0415
+
+    if markdown:
+        display.show(document(LISTINGS.values()).rstrip())
+        return 0
+    rows = [(name, spec.about, ",".join(spec.headers)) for name, spec in LISTINGS.items()]
+    display.show_table(f"{len(rows)} listings", ("file", "what", "columns"), rows)
     return 0
 
 

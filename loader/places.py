@@ -8,7 +8,7 @@ from typing import Final
 
 from claimgate import __version__, resources
 
-from loader.snapshot.build import PARSER_VERSION, build
+from loader.snapshot.build import OWN_FOLDER, PARSER_VERSION, build
 
 _PRIVATE: Final = 0o700
 
@@ -33,16 +33,22 @@ def working_folder() -> Path:
     return folder
 
 
-def prepared_snapshot(source: Path | None = None) -> Path:
+def prepared_snapshot(source: Path | None = None, *, sample_listings: bool = False) -> Path:
     """Return a snapshot of the published files in `source`, built when they have changed.
 
-    Without a source: of the project's sample tables.
+    Args:
+        source: Published files; left out, the project's sample tables.
+        sample_listings: Take the sample's tables of the project's own beside published files.
     """
-    source = source or resources.find("reference-sample")
-    snapshot = working_folder() / "snapshots" / _fingerprint(source)
+    sample = resources.find("reference-sample")
+    listings = sample / OWN_FOLDER if sample_listings else None
+    source = source or sample
+    snapshot = (
+        working_folder() / "snapshots" / f"{_fingerprint(source)}{'-sample' * sample_listings}"
+    )
     if not snapshot.is_dir():
         snapshot.parent.mkdir(exist_ok=True)
-        build(source, snapshot)
+        build(source, snapshot, listings=listings)
     return snapshot
 
 
@@ -53,7 +59,7 @@ def _fingerprint(source: Path) -> str:
             f"{source} is no folder; give a folder of published files with a releases.toml"
         )
     digest = hashlib.sha256(f"{__version__} {PARSER_VERSION}".encode())
-    folders = (source, resources.find("reference-sample") / "claimgate")
+    folders = (source, resources.find("reference-sample") / OWN_FOLDER)
     for path in sorted(path for folder in folders for path in folder.rglob("*") if path.is_file()):
         status = path.stat()
         digest.update(f"{path}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())

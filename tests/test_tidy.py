@@ -14,6 +14,8 @@ from grpc_tools import protoc
 
 from engine.documentation import rules_markdown
 from engine.rules import all_rules
+from engine.tables.listings import LISTINGS
+from loader.snapshot.listing_docs import document
 
 PROJECT = Path(__file__).parents[1]
 GENERATED = PROJECT / "clients" / "python"
@@ -66,6 +68,12 @@ def test_rules_page_is_fresh() -> None:
     page = (PROJECT / "docs" / "rules.md").read_text()
 
     assert page == rules_markdown(all_rules(), with_head=True), "run `make docs`"
+
+
+def test_listings_page_is_fresh() -> None:
+    page = (PROJECT / "docs" / "listings.md").read_text()
+
+    assert page.rstrip() == document(LISTINGS.values()).rstrip(), "run `make docs`"
 
 
 def test_top_level_is_what_the_readme_says() -> None:

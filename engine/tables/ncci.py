@@ -205,3 +205,7 @@ class NcciModifiers:
         """Return the group bits of each modifier: ANATOMIC, GLOBAL, OTHER, DISTINCT, REPEAT."""
         last = len(self.groups) - 1
         return self.groups[np.where((modifier > 0) & (modifier < last), modifier, last)]
+
+    def of_group(self, group: int) -> tuple[int, ...]:
+        """Return the modifiers of a group."""
+        return tuple(np.flatnonzero(self.groups & group).tolist())

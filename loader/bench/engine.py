@@ -41,10 +41,16 @@ def measure_engine(snapshot: Path, *, count: int, runs: int) -> dict[str, Any]:
     stages: list[dict[str, float]] = [_run(engine, passes) for _ in range(runs + 1)][1:]
     by_stage = {name: median(run[name] for run in stages) for name in stages[0]}
     total_s = median(sum(run.values()) for run in stages)
+    rules = _rules(engine, passes[0], runs)
     return {
         "claims_per_s": round(count / total_s),
+        "columns_to_verdict_claims_per_s": round(count / by_stage["judge"]),
+        "rules": len(engine.rules),
         "us_per_claim": {name: round(s / count * 1e6, 2) for name, s in by_stage.items()},
-        "rules_us_per_1000_claims": _rules(engine, passes[0], runs),
+        "rules_us_per_1000_claims": {name: round(us, 1) for name, us in rules.items()},
+        "rules_share_percent": {
+            name: round(100 * us / sum(rules.values()), 1) for name, us in rules.items()
+        },
         "evaluated_share": _shares(engine, passes[0]),
         "snapshot_open_s": round(open_s, 3),
         "rss_mb": rss_mb(),
@@ -101,7 +107,7 @@ def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
 
         return median(once() for _ in range(max(runs, 3))) / len(batch.claims) * 1e9
 
-    costs = {rule.id: round(cost(rule), 1) for rule in engine.rules}
+    costs = {rule.id: cost(rule) for rule in engine.rules}
     return dict(sorted(costs.items(), key=lambda each: -each[1]))
 
 

@@ -104,6 +104,7 @@ def build(
     source: Path,
     out: Path,
     *,
+    listings: Path | None = None,
     previous: Manifest | None = None,
     approved: Collection[str] = (),
 ) -> Manifest:
@@ -112,6 +113,7 @@ def build(
     Args:
         source: Published files and releases.toml.
         out: Folder to write; after an error nothing is there.
+        listings: Folder of the project's own tables; `claimgate` in the source where left out.
         previous: Snapshot whose row counts those of published tables are held against.
         approved: Published tables whose row counts may be far from those.
 
@@ -120,6 +122,8 @@ def build(
         RowCountError: A dataset has a far other number of rows than before.
     """
     entries = read_releases(source, tuple(PUBLISHED))
+    own = listings or source / OWN_FOLDER
+    _refuse_unknown(own)
     with _appearing_whole(out) as folder:
         built = [
             *(
@@ -127,11 +131,11 @@ def build(
                 for name in PUBLISHED
                 if name in entries
             ),
-            *(_own(folder, source, name) for name in OWN),
+            *(_own(folder, own, name) for name in OWN),
             *(
-                _listing(folder, source, spec)
+                _listing(folder, own, spec)
                 for name, spec in LISTINGS.items()
-                if (source / OWN_FOLDER / f"{name}.csv").is_file()
+                if (own / f"{name}.csv").is_file()
             ),
         ]
         manifest = _manifest(built)
@@ -140,6 +144,17 @@ def build(
         content = json.dumps(to_json(manifest), indent=1, sort_keys=True) + "\n"
         (folder / MANIFEST).write_text(content, encoding="utf-8")
     return manifest
+
+
+def _refuse_unknown(own: Path) -> None:
+    """Refuse a table whose name is misspelt: it would be missing without a word."""
+    known = {*OWN, *LISTINGS}
+    for file in sorted(own.glob("*.csv")):
+        if file.stem not in known:
+            raise ReferenceFileError(
+                f"{OWN_FOLDER}/{file.name}", 0, "there is no table of that name",
+                f"one of {', '.join(sorted(known))}",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,20 +216,20 @@ def _read(read: Read, files: Sequence[PublishedFile]) -> Table:
 
 
 def _own(folder: Path, source: Path, name: str) -> _Built:
-    """Take a table of the project from the source folder, or else the one that is shipped."""
+    """Take a table of the project from the folder of its own tables, or else the shipped one."""
     read, arrange = OWN[name]
-    file = f"{OWN_FOLDER}/{name}.csv"
+    file = f"{name}.csv"
     origin = ORIGIN_SOURCE if (source / file).is_file() else ORIGIN_SHIPPED
-    root = source if origin == ORIGIN_SOURCE else find("reference-sample")
-    files = [PublishedFile(root / file, file)]
+    root = source if origin == ORIGIN_SOURCE else find("reference-sample") / OWN_FOLDER
+    files = [PublishedFile(root / file, f"{OWN_FOLDER}/{file}")]
     table = _read(read, files)
     return _always(folder, name, "claimgate", origin, files, table, arrange([table]))
 
 
 def _listing(folder: Path, source: Path, spec: ListingSpec) -> _Built:
-    """Take a listing that the source folder brings; its release is named by its content."""
-    file = f"{OWN_FOLDER}/{spec.name}.csv"
-    files = [PublishedFile(source / file, file)]
+    """Take a listing that the folder of them brings; its release is named by its content."""
+    file = f"{spec.name}.csv"
+    files = [PublishedFile(source / file, f"{OWN_FOLDER}/{file}")]
     table = read_listing(spec, files)
     release_id = files[0].sha256()[:_RELEASE_DIGITS]
     arranged = columns.arrange_listing(spec, table)

@@ -136,9 +136,7 @@ def find(
     params: Params,
 ) -> Hits:
     """59 or an X modifier stands where no edit needs it, where none helps, or far too often."""
-    modifiers = batch.lines.modifiers
-    groups = reference.ncci_modifiers.group(modifiers)
-    distinct = ((groups & DISTINCT) != 0).any(axis=1)
+    distinct = batch.has_modifier(*reference.ncci_modifiers.of_group(DISTINCT))
     if not distinct.any():
         return Hits.none(*pair_edits.lines.not_evaluated)
     served = distinct & pair_edits.lines.any
