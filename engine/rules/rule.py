@@ -341,9 +341,13 @@ class Example:
         ]
         before = "".join(f"{each}, then " for each in self.earlier)
         facts += [f"{name} = {value}" for name, value in self.params.items()]
-        facts += [f"{table} on file" for table in self.on_file]
+        facts += [f"{table} on file: {_rows_text(rows)}" for table, rows in self.on_file.items()]
         lines = " | ".join(map(str, self.lines))
         return before + lines + (f" ({', '.join(facts)})" if facts else "")
+
+
+def _rows_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(" ".join(f"{n} {v}" for n, v in row.items()) for row in rows) or "none"
 
 
 def line(text: str, **fields: Any) -> LineExample:

@@ -1,0 +1,1 @@
+"""Whether the member is covered, for what, how much of it, and with whose leave."""
