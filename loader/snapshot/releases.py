@@ -14,6 +14,13 @@ from loader.snapshot.published import ReferenceFileError
 
 NAME: Final = "releases.toml"
 _DAY: Final = timedelta(days=1)
+_FEE_SCHEDULE: Final = "mpfs"
+# Every first of January since 2020, and a day in the middle of a quarter.
+_FACTOR_CHANGES: Final = (
+    *(date(year, 1, 1) for year in (2020, 2021, 2022, 2023, 2024)),
+    date(2024, 3, 9),
+    *(date(year, 1, 1) for year in (2025, 2026)),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,8 @@ def read_releases(source: Path, datasets: Sequence[str]) -> dict[str, list[Relea
             raise _refused(number, f"dataset {entry.dataset!r}", f"one of {', '.join(datasets)}")
         by_dataset.setdefault(entry.dataset, []).append(entry)
     for entries in by_dataset.values():
+        for entry in entries:
+            _check_factors(entry)
         entries.sort(key=lambda entry: entry.first)
         _check_windows(entries)
     return by_dataset
@@ -145,6 +154,19 @@ def _check_windows(entries: Sequence[ReleaseEntry]) -> None:
                 0,
                 f"{dataset}: the windows of {earlier.release_id} and {later.release_id} overlap",
                 "one release per day; choose one where a file was issued twice",
+            )
+
+
+def _check_factors(entry: ReleaseEntry) -> None:
+    """Refuse a fee schedule on whose own days two conversion factors hold: a file has one."""
+    for changed in _FACTOR_CHANGES:
+        if entry.dataset == _FEE_SCHEDULE and entry.last and entry.first < changed <= entry.last:
+            raise ReferenceFileError(
+                NAME,
+                0,
+                f"{entry.dataset} {entry.release_id} serves from {entry.first} to {entry.last}, "
+                f"and on {changed} Medicare changed the conversion factor",
+                f"one release up to {changed - _DAY}, another with the file issued for then on",
             )
 
 

@@ -29,35 +29,35 @@ WINDOWS = """
 dataset = "{dataset}"
 id = "OLD"
 files = ["{old}"]
-from = 2024-01-01
-to = 2024-03-31
-stands_in = [2023-12-15, 2024-04-15]
+from = 2025-01-01
+to = 2025-03-31
+stands_in = [2024-12-15, 2025-04-15]
 
 [[release]]
 dataset = "{dataset}"
 id = "NEW"
 files = ["{new}"]
-from = 2024-07-01
-to = 2024-09-30
-stands_in = [2024-06-01, 2024-12-31]
+from = 2025-07-01
+to = 2025-09-30
+stands_in = [2025-06-01, 2025-12-31]
 """
 CORNERS = [
-    ("2023-12-14", NONE, OWN),
-    ("2023-12-15", OLD, STANDS_IN),
-    ("2023-12-31", OLD, STANDS_IN),
-    ("2024-01-01", OLD, OWN),
-    ("2024-03-31", OLD, OWN),
-    ("2024-04-01", OLD, STANDS_IN),
-    ("2024-04-15", OLD, STANDS_IN),
-    ("2024-04-16", NONE, OWN),
-    ("2024-05-31", NONE, OWN),
-    ("2024-06-01", NEW, STANDS_IN),
-    ("2024-06-30", NEW, STANDS_IN),
-    ("2024-07-01", NEW, OWN),
-    ("2024-09-30", NEW, OWN),
-    ("2024-10-01", NEW, STANDS_IN),
-    ("2024-12-31", NEW, STANDS_IN),
-    ("2025-01-01", NONE, OWN),
+    ("2024-12-14", NONE, OWN),
+    ("2024-12-15", OLD, STANDS_IN),
+    ("2024-12-31", OLD, STANDS_IN),
+    ("2025-01-01", OLD, OWN),
+    ("2025-03-31", OLD, OWN),
+    ("2025-04-01", OLD, STANDS_IN),
+    ("2025-04-15", OLD, STANDS_IN),
+    ("2025-04-16", NONE, OWN),
+    ("2025-05-31", NONE, OWN),
+    ("2025-06-01", NEW, STANDS_IN),
+    ("2025-06-30", NEW, STANDS_IN),
+    ("2025-07-01", NEW, OWN),
+    ("2025-09-30", NEW, OWN),
+    ("2025-10-01", NEW, STANDS_IN),
+    ("2025-12-31", NEW, STANDS_IN),
+    ("2026-01-01", NONE, OWN),
 ]
 DAYS = np.array([day for day, _, _ in CORNERS], "datetime64[D]")
 
@@ -265,7 +265,7 @@ def test_stand_ins_are_named_on_their_days_alone(reference, dataset):
 
 @pytest.mark.parametrize(("day", "release", "stands_in"), CORNERS)
 def test_an_answer_rests_on_the_release_of_its_day(reference, day, release, stands_in):
-    claim = claim_of(example("", line("97110", units=5, day=day), day=day, received="2025-01-10"))
+    claim = claim_of(example("", line("97110", units=5, day=day), day=day, received="2026-01-10"))
     engine = Engine.with_all_rules(reference)
 
     [answer] = engine.score(
@@ -287,13 +287,13 @@ def test_lines_of_one_claim_on_two_sides_of_a_corner_rest_on_two_releases(refere
     claim = claim_of(
         example(
             "",
-            line("97110", units=5, day="2024-04-15"),
-            line("97110", units=5, day="2024-06-01"),
-            day="2024-04-15",
-            received="2024-08-01",
+            line("97110", units=5, day="2025-04-15"),
+            line("97110", units=5, day="2025-06-01"),
+            day="2025-04-15",
+            received="2025-08-01",
         )
     )
-    claim.service_to_date = "2024-06-01"
+    claim.service_to_date = "2025-06-01"
     engine = Engine.with_all_rules(reference)
 
     [answer] = engine.score(

@@ -107,6 +107,35 @@ def test_a_wrong_entry_is_refused(tmp_path, content, reason):
     assert refused.value.file == "releases.toml"
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "refused"),
+    [
+        ("2024-01-01", "2024-03-31", True),
+        ("2024-01-01", "2024-03-09", True),
+        ("2024-01-01", "2024-03-08", False),
+        ("2024-03-09", "2024-12-31", False),
+        ("2025-10-01", "2026-01-01", True),
+        ("2025-10-01", "2025-12-31", False),
+    ],
+)
+def test_a_fee_schedule_serves_days_of_one_conversion_factor(tmp_path, first, last, refused):
+    content = RELEASE.replace("2025-01-01", first) + f"to = {last}\n"
+    (tmp_path / "releases.toml").write_text(content)
+
+    if refused:
+        with pytest.raises(ReferenceFileError, match="changed the conversion factor"):
+            read_releases(tmp_path, ("mpfs",))
+    else:
+        assert len(read_releases(tmp_path, ("mpfs",))["mpfs"]) == 1
+
+
+def test_other_tables_have_no_conversion_factor(tmp_path):
+    content = RELEASE.replace("mpfs", "gpci").replace("2025-01-01", "2024-01-01")
+    (tmp_path / "releases.toml").write_text(content + "to = 2024-12-31\n")
+
+    assert read_releases(tmp_path, ("gpci",))["gpci"][0].last == date(2024, 12, 31)
+
+
 def test_releases_in_another_encoding_are_refused(tmp_path):
     (tmp_path / "releases.toml").write_bytes(RELEASE.encode("utf-16"))
 
