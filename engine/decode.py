@@ -277,8 +277,9 @@ def _rendering(fields: Fields, claims: Claims) -> _Rendered:
     """Who rendered each line, and the key by which lines of one claim count as the same provider.
 
     Physicians of one group and one specialty count as one (Claims Processing Manual ch. 12 s.
-    40.1), so the key is the specialty where it is known, else the NPI. A facility bill has one
-    provider: the biller.
+    40.1), so the key is the specialty where it is known, else the NPI; a person whose lines name
+    several specialties, or one only on some, is one all the same. A facility bill has one provider:
+    the biller.
     """
     owner = fields.lines["claim"]
     default = np.where(claims.rendering_npi == ABSENT, claims.billing_npi, claims.rendering_npi)
@@ -286,15 +287,45 @@ def _rendering(fields: Fields, claims: Claims) -> _Rendered:
     npi = np.where(own_npi != ABSENT, own_npi, default[owner])
     other = (own_npi != ABSENT) & (own_npi != default[owner])
     specialty = _of_renderer(fields, _specialty, other)
+    key = _of_persons(owner, npi, np.where(specialty > 0, specialty, -npi), other)
     institutional = claims.type[owner] == INSTITUTIONAL
     return _Rendered(
         npi=npi,
-        key=np.where(
-            institutional, -claims.billing_npi[owner], np.where(specialty > 0, specialty, -npi)
-        ),
+        key=np.where(institutional, -claims.billing_npi[owner], key),
         specialty=specialty,
         taxonomy=_of_renderer(fields, _taxonomy, other),
     )
+
+
+def _of_persons(owner: Ints, npi: Ints, key: NDArray[np.int64], other: Bools) -> NDArray[np.int64]:
+    """Give lines of one claim that share a person or a key, be it through third ones, one key.
+
+    Lines of the claim's own renderer have one specialty; only those of others can disagree.
+    """
+    rows = np.flatnonzero(other)
+    rows = rows[np.lexsort((npi[rows], owner[rows]))]
+    first, second = rows[:-1], rows[1:]
+    same_person = (owner[first] == owner[second]) & (npi[first] == npi[second])
+    torn = np.unique(owner[second[same_person & (key[first] != key[second])]])
+    if not len(torn):
+        return key
+    rows = np.flatnonzero(np.isin(owner, torn))
+    groups = [
+        np.unique(np.stack([owner[rows], part[rows]]), axis=1, return_inverse=True)[1].ravel()
+        for part in (npi, key)
+    ]
+    joined = key[rows]
+    while True:
+        before = joined
+        for group in groups:
+            highest = np.full(len(rows), np.iinfo(np.int64).min)
+            np.maximum.at(highest, group, joined)
+            joined = highest[group]
+        if (joined == before).all():
+            break
+    key = key.copy()
+    key[rows] = joined
+    return key
 
 
 def _of_renderer(

@@ -239,7 +239,8 @@ def _zip5(text: str) -> int:
     text = text.strip()[:5]
     if not text:
         return ABSENT
-    return int(text) if len(text) == 5 and text.isascii() and text.isdigit() else UNCODABLE
+    number = int(text) if len(text) == 5 and text.isascii() and text.isdigit() else 0
+    return number or UNCODABLE  # 00000 is no ZIP code, and not as good as none at all
 
 
 _CODES: Final = Code36()

@@ -251,7 +251,8 @@ static int64_t zip5(struct span text)
 {
     if (text.at == text.end)
         return 0;
-    return text.end - text.at >= 5 ? decimal(text.at, 5) : UNCODABLE;
+    int64_t number = text.end - text.at >= 5 ? decimal(text.at, 5) : 0;
+    return number ? number : UNCODABLE;
 }
 
 /* A text of ASCII as engine.words.word_key has it: FNV-1a over capital letters. */

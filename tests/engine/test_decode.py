@@ -180,6 +180,46 @@ def test_lines_take_from_their_claim_what_they_leave_out(reader):
     assert np.array_equal(lines.service_from, lines.service_to)
 
 
+@pytest.mark.parametrize(
+    ("zip_code", "read"), [("", 35201), ("00000", UNCODABLE), ("X", UNCODABLE)]
+)
+def test_zip_code_that_is_none_is_not_as_good_as_none_at_all(reader, zip_code, read):
+    """The place of the service is unknown then; that of the biller must not price it."""
+    claim = claim_of(PLAIN)
+    claim.facility_provider.zip = zip_code
+
+    assert decoded(reader, claim).lines.zip5.tolist() == [read, read]
+
+
+FIRST, SECOND, THIRD = "1003000126", "1003000134", "1003000142"
+
+
+@pytest.mark.parametrize(
+    ("people", "providers"),
+    [
+        ([(FIRST, "11"), (FIRST, "")], 1),  # the specialty is on one line only
+        ([(FIRST, "11"), (FIRST, "02")], 1),  # one person under two specialties
+        ([(FIRST, "11"), (SECOND, "11")], 1),  # two of one specialty
+        ([(FIRST, ""), (SECOND, "")], 2),  # what is unknown is not the same
+        ([(FIRST, "11"), (SECOND, "02")], 2),
+        ([(FIRST, "11"), (FIRST, "02"), (SECOND, "02"), (THIRD, "02")], 1),
+        ([(FIRST, "11"), (FIRST, "02"), (SECOND, "05"), (THIRD, "")], 3),
+    ],
+)
+def test_lines_of_one_person_or_one_specialty_are_of_one_provider(reader, people, providers):
+    claim = claim_of(example("a", *[line("99213")] * len(people)))
+    for sent, (npi, specialty) in zip(claim.lines, people, strict=True):
+        sent.rendering_provider.npi = npi
+        sent.rendering_provider.specialty = specialty
+    stranger = claim_of(PLAIN, "B")
+    stranger.lines[0].rendering_provider.npi = FIRST
+
+    lines = decoded(reader, claim, stranger).lines
+
+    assert len(set(lines.provider[: len(people)].tolist())) == providers
+    assert lines.provider[len(people)] == -int(FIRST)
+
+
 def test_codes_are_absent_or_uncodable_but_never_another_code(reader):
     claim = claim_of(PLAIN)
     claim.place_of_service = ""
