@@ -93,10 +93,15 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
 
 
 def _component(modifiers: Ints) -> Ints:
-    """The first of 26, TC and 53 on each line; 0 where there is none."""
-    split = np.isin(modifiers, (MOD_26, MOD_TC, MOD_53))
-    first = split.argmax(axis=1)
-    return np.where(split.any(axis=1), modifiers[np.arange(len(modifiers)), first], 0).astype(
+    """The row that a line asks for: 26 or TC, the first of them, else 53; 0 for the whole service.
+
+    A part of a service stays that part when it is stopped (53).
+    """
+    part = np.isin(modifiers, (MOD_26, MOD_TC))
+    stopped = modifiers == MOD_53
+    wanted = np.where(part.any(axis=1, keepdims=True), part, stopped)
+    first = wanted.argmax(axis=1)
+    return np.where(wanted.any(axis=1), modifiers[np.arange(len(modifiers)), first], 0).astype(
         np.int16
     )
 

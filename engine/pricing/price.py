@@ -100,11 +100,11 @@ def _reason_of_values(
     row, worthless = facts.mpfs[line], values.total_e5 == 0
     facility = facts.facility[line]
     reason = np.zeros(len(line), np.int8)
-    reason[facility & (mpfs.pctc[row] == _INCIDENT_TO)] = PriceReason.INCIDENT_TO
     reason[worthless] = PriceReason.ZERO
     reason[worthless & (mpfs.status[row] == _LETTER["R"])] = PriceReason.REPORT
     if needs_locality:
         reason[facts.locality[line] < 0] = PriceReason.LOCALITY
+    reason[facility & (mpfs.pctc[row] == _INCIDENT_TO)] = PriceReason.INCIDENT_TO
     reason[not_applicable(mpfs, row, facility)] = PriceReason.NA
     reason[mpfs.not_for_payment[row]] = PriceReason.NOT_FOR_PAYMENT
     return reason

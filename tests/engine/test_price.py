@@ -79,10 +79,11 @@ ROWS_2024 = {  # code and component: status, flag, work, PE and NA elsewhere, PE
     "90281": ("A", "+", "1.00", "1.00", "", "1.00", "", "0.10"),
     "77777": ("A", "", "0.00", "0.00", "", "0.00", "", "0.00"),
     "96446": ("A", "", "0.37", "4.10", "", "0.14", "", "0.08"),  # PC/TC 5
+    "D2940": ("R", "", "0.00", "0.00", "", "0.00", "", "0.00"),  # PC/TC 5
 }
 ROWS_2026 = {"99213": ("A", "", "1.30", "1.46", "", "0.57", "", "0.09")}
 PARTICIPANT = "2222222228"
-INCIDENT_TO = {"96446"}
+INCIDENT_TO = {"96446", "D2940"}
 APRIL, FEBRUARY, MAY_2026 = "2024-04-15", "2024-02-15", "2026-05-15"
 RELEASES = (
     ("mpfs", "RVU24A", "a.csv", "2024-01-01", "2024-03-08"),
@@ -386,6 +387,13 @@ def test_service_incident_to_a_visit_is_not_paid_in_a_facility(made):
     assert (hospital.status, hospital.reason) == ("NO_PRICE", "INCIDENT_TO")
 
 
+def test_service_incident_to_a_visit_is_not_priced_by_report_in_a_facility_either(made):
+    office, hospital = priced(made, plain("D2940"), plain("D2940", pos="22"))
+
+    assert (office.status, office.reason) == ("BY_REPORT", "REPORT")
+    assert (hospital.status, hospital.reason) == ("NO_PRICE", "INCIDENT_TO")
+
+
 FACILITIES = {
     f"{number:02}"
     for number in (2, 6, 8, 19, 21, 22, 23, 24, 26, 31, 34, 41, 42, 51, 52, 53, 56, 61)
@@ -673,12 +681,12 @@ class Oracle:
             return "NOT_FOR_PAYMENT"
         if row.na_here if facility else row.na:
             return "NA"
+        if row.pctc == "5" and facility:
+            return "INCIDENT_TO"
         if index is None:
             return "LOCALITY"
         if row.work + (row.pe_here if facility else row.pe) + row.mp == 0:
             return "REPORT" if row.status == "R" else "ZERO"
-        if row.pctc == "5" and facility:
-            return "INCIDENT_TO"
         return "NONE"
 
     @staticmethod

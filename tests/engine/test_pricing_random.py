@@ -127,10 +127,10 @@ class Oracle:
             return "NOT_FOR_PAYMENT"
         if row.na[pos]:
             return "NA"
-        if row.work + row.pe[pos] + row.mp == 0:
-            return "REPORT" if row.status == "R" else "ZERO"
         if row.pctc == "5" and pos == FACILITY:
             return "INCIDENT_TO"
+        if row.work + row.pe[pos] + row.mp == 0:
+            return "REPORT" if row.status == "R" else "ZERO"
         return ""
 
     def fee(self, key: tuple[str, str], pos: str, place: str, practice=Fraction(1)) -> Fraction:
@@ -165,7 +165,8 @@ class Oracle:
         return [self._answer(each) for each in lines]
 
     def _until_units(self, each: SimpleNamespace) -> None:
-        component = next((m for m in each.modifiers if m in ("26", "TC", "53")), "")
+        part = next((m for m in each.modifiers if m in ("26", "TC")), "")
+        component = part or ("53" if "53" in each.modifiers else "")
         if component == "53" and (each.code, "53") not in self.fees:
             component = ""
         each.key = (each.code, component)

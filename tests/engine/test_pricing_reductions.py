@@ -500,6 +500,14 @@ def test_stopped_service_with_a_row_of_its_own_has_a_price(made):
     assert cents(made, "80006-53") == [200_00]
 
 
+@pytest.mark.parametrize("modifiers", ["53-26", "26-53"])
+@pytest.mark.parametrize(("code", "reason"), [("40001", "REPORT"), ("80006", "NO_ROW")])
+def test_part_of_a_service_stays_that_part_when_it_is_stopped(made, code, modifiers, reason):
+    [found] = priced(made, f"{code}-{modifiers}")
+
+    assert found.reason == reason
+
+
 @pytest.mark.parametrize("modifier", ["25", "51", "58", "59", "73", "74", "76", "79", "LT", "ZZ"])
 def test_other_modifiers_change_nothing(made, modifier):
     assert cents(made, f"80001-{modifier}") == [1001_00]
