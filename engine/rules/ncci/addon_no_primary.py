@@ -9,6 +9,7 @@ from engine.columns import Batch, Bools, Ints
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.policy import Params
 from engine.reference import CONTRACTOR_DEFINED, GLOBAL_ZZZ, TYPE_1, TYPE_2, TYPE_3, Reference
+from engine.rules.ncci import mue
 from engine.rules.ncci.pair_edits import FoundPairs
 from engine.rules.ncci.served import served
 from engine.rules.pairs import pair_blocks
@@ -56,11 +57,11 @@ _ABSENT, _DENIED = 0, 1
     },
     names={"list": ("closed", "open", "closed"), "primary": ("absent", "not payable")},
     uses_history=True,
-    caveat="A listed primary code counts unless a pair edit denies it or it is itself an add-on "
-    "without its primary; other denials of it are not looked at. The notes of the add-on file "
-    "(facility only, practitioner only) are not read. The primary of `shared_care_codes` may stand "
-    "on a bill of another physician of the group, so their hit only advises. [U] A primary that is "
-    "an add-on with contractor-defined primaries counts as payable.",
+    caveat="A listed primary code counts unless a pair edit or a unit limit denies it for certain, "
+    "or it is itself an add-on without its primary; other denials of it are not looked at. The "
+    "notes of the add-on file (facility only, practitioner only) are not read. The primary of "
+    "`shared_care_codes` may stand on a bill of another physician of the group, so their hit only "
+    "advises. [U] A primary that is an add-on with contractor-defined primaries counts as payable.",
     examples=[
         example(
             "without its primary code",
@@ -102,6 +103,13 @@ _ABSENT, _DENIED = 0, 1
         ),
         example("the same, separated by 59", line("17110"), line("17000-59"), line("17003")),
         example(
+            "a primary beyond its limit by policy is none",
+            line("17000", units=2),
+            line("17003"),
+            hit=True,
+            hit_lines=(2,),
+        ),
+        example(
             "a primary that is an add-on without its own",
             line("33508"),
             line("33518"),
@@ -137,8 +145,8 @@ def find(
     types[asked] = addons.types(code[asked], day[asked])
     shared = np.isin(code, [code36(text) for text in params.words("shared_care_codes")])
     addon, primary = _listed_pairs(batch, reference, facts, np.flatnonzero(types), asked, shared)
-    payable = ~pair_edits.denied(len(code))
-    missing = (types > 0) & ~_supported(types, addon, primary, payable)
+    denied = pair_edits.denied(len(code)) | mue.denied(batch, reference, facts, primary)
+    missing = (types > 0) & ~_supported(types, addon, primary, ~denied)
     contractor = missing & (types & CONTRACTOR_DEFINED != 0)
     rowless = lines.any & (types == 0) & (facts.global_days == GLOBAL_ZZZ)
     listed = np.bincount(addon, minlength=len(code))

@@ -1,5 +1,7 @@
 """More units than the same patient can need, on one line or on one day."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from engine.codes import code36
@@ -16,7 +18,6 @@ from engine.rules.rule import (
     Family,
     Hits,
     Kind,
-    NotEvaluated,
     Scope,
     Severity,
     Variant,
@@ -24,10 +25,13 @@ from engine.rules.rule import (
     line,
     rule,
 )
+from engine.tables.ncci import UnitLimits
 
-_BY_LINE = 1
+_BY_LINE, _CLINICAL = 1, 3
 _MINUTES = code36("MJ")
 _UNIT_MILLI = 1000
+_DIVIDE_SPANS = 1
+_MODIFIERS_EXCLUDED = ("55",)
 
 
 @rule(
@@ -47,7 +51,7 @@ _UNIT_MILLI = 1000
         "day_clinical": Variant(certainty=Certainty.ADVISE),
     },
     datasets=("ncci_mue_practitioner", "ncci_mue_hospital", "ncci_mue_dme"),
-    params={"divide_spans": 1, "modifiers_excluded": ("55",)},
+    params={"divide_spans": _DIVIDE_SPANS, "modifiers_excluded": _MODIFIERS_EXCLUDED},
     evidence={
         "limit": Kind.COUNT,
         "adjudication_indicator": Kind.COUNT,
@@ -140,12 +144,12 @@ _UNIT_MILLI = 1000
 )
 def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hits:
     """Units exceed the published limit of the code, of a line or of a day."""
-    limit, indicator, not_evaluated = _limits(batch, reference, facts)
-    judged = (limit >= 0) & _comparable(batch, params)
+    lines = served(batch, facts, _tables(reference))
+    limit, indicator = _limits(batch, reference, facts, np.flatnonzero(lines.any))
+    judged = (limit >= 0) & _comparable(batch, params.words("modifiers_excluded"))
+    divided = batch.of_line(params["divide_spans"]) != 0
     rows = np.flatnonzero(judged)
-    by_day = codes_of_sessions(batch, rows, facts.session)
-    group = np.where(indicator[rows] == _BY_LINE, rows, by_day)
-    units = np.bincount(group, _units_milli(batch, params)[rows], len(limit)).astype(np.int64)
+    group, units = _counted(batch, facts, indicator, divided, rows)
     over = units[group] > limit[rows] * _UNIT_MILLI
     return Hits.on_groups(
         batch,
@@ -159,41 +163,71 @@ def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hi
             "counted": units,
             "lines_counted": np.bincount(group, minlength=len(limit)),
         },
-        not_evaluated=not_evaluated,
+        not_evaluated=lines.not_evaluated,
         evaluated=judged,
     )
 
 
-def _limits(
-    batch: Batch, reference: Reference, facts: Facts
-) -> tuple[Ints, Ints, tuple[NotEvaluated, ...]]:
-    """Published limit of each line, -1 where there is none, and its adjudication indicator."""
-    code, day = batch.lines.procedure, batch.lines.service_from
-    by_setting = (
+def denied(batch: Batch, reference: Reference, facts: Facts, lines: Ints) -> Bools:
+    """Return a mask over all lines: those that limits deny for certain, in the sessions of some.
+
+    Clinical limits deny nothing for certain. The rule's own parameters hold, whatever a policy
+    makes of them.
+    """
+    mask = np.zeros(len(batch.lines), np.bool_)
+    if not len(lines):
+        return mask
+    rows = np.flatnonzero(np.isin(facts.session, facts.session[lines]))
+    limit, indicator = _limits(batch, reference, facts, rows)
+    judged = (limit >= 0) & (indicator != _CLINICAL) & _comparable(batch, _MODIFIERS_EXCLUDED)
+    rows = rows[judged[rows]]
+    group, units = _counted(batch, facts, indicator, np.full(len(mask), _DIVIDE_SPANS != 0), rows)
+    mask[rows[units[group] > limit[rows] * _UNIT_MILLI]] = True
+    return mask
+
+
+def _tables(reference: Reference) -> tuple[tuple[UnitLimits, tuple[int, ...]], ...]:
+    """The tables of limits, each with the settings that it is for."""
+    return (
         (reference.mue_practitioner, (SETTING_PRACTITIONER,)),
         (reference.mue_hospital, (SETTING_HOSPITAL,)),
         (reference.mue_dme, (SETTING_DME,)),
     )
-    lines = served(batch, facts, by_setting)
+
+
+def _limits(batch: Batch, reference: Reference, facts: Facts, rows: Ints) -> tuple[Ints, Ints]:
+    """Published limit and adjudication indicator of some lines; -1 where there is none."""
+    code, day = batch.lines.procedure, batch.lines.service_from
     limit, indicator = np.full((2, len(code)), -1, np.int64)
-    for (table, _), mask in zip(by_setting, lines.by_table, strict=True):
-        asked = np.flatnonzero(mask)
+    for table, settings in _tables(reference):
+        asked = rows[np.isin(facts.setting[rows], settings)]
         row = table.rows(code[asked], day[asked])
         limit[asked] = np.where(row >= 0, table.limit[row], -1)
         indicator[asked] = table.mai[row]
-    return limit, indicator, lines.not_evaluated
+    return limit, indicator
 
 
-def _comparable(batch: Batch, params: Params) -> Bools:
+def _comparable(batch: Batch, excluded: Sequence[str]) -> Bools:
     """Lines whose units are units of service and count."""
-    excluded = batch.has_modifier(*map(code36, params.words("modifiers_excluded")))
-    return ~excluded & (batch.lines.unit_basis != _MINUTES)
+    return ~batch.has_modifier(*map(code36, excluded)) & (batch.lines.unit_basis != _MINUTES)
 
 
-def _units_milli(batch: Batch, params: Params) -> Ints:
-    """Units on the line's first day, in thousandths."""
+def _counted(
+    batch: Batch, facts: Facts, indicator: Ints, divided: Bools, rows: Ints
+) -> tuple[Ints, Ints]:
+    """What each of some lines is counted with, and by the number of that group its units.
+
+    A limit by line counts its line alone, a limit by day the lines of the code in the session.
+    """
+    by_day = codes_of_sessions(batch, rows, facts.session)
+    group = np.where(indicator[rows] == _BY_LINE, rows, by_day)
+    units = np.bincount(group, _units_milli(batch, divided)[rows], len(indicator))
+    return group, units.astype(np.int64)
+
+
+def _units_milli(batch: Batch, divided: Bools) -> Ints:
+    """Units on the line's first day, in thousandths; those of a span divided by its days."""
     lines = batch.lines
     days = np.maximum((lines.service_to - lines.service_from).astype(np.int64) + 1, 1)
     whole = (2 * lines.units_milli + _UNIT_MILLI * days) // (2 * _UNIT_MILLI * days) * _UNIT_MILLI
-    divided = (days > 1) & (batch.of_line(params["divide_spans"]) != 0)
-    return np.where(divided, whole, lines.units_milli)
+    return np.where((days > 1) & divided, whole, lines.units_milli)
