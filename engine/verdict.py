@@ -379,7 +379,7 @@ def _exposure(
 
 def _stakes(findings: Findings, weighed: Weighed) -> Ints:
     """What each hit puts at risk, as an index; another action than the rule's own decides anew."""
-    stake = np.array([_STAKES.index(rule.stake) for rule in findings.rules], np.int8)[findings.rule]
+    stake = _own_stakes(findings)[findings.rule, findings.case]
     for index in findings.weighed:
         rule, rows = findings.rules[index], np.flatnonzero(findings.rule == index)
         own = np.array([case.action for case in rule.cases])[findings.case[rows]]
@@ -390,6 +390,15 @@ def _stakes(findings: Findings, weighed: Weighed) -> Ints:
             changed = (weighed.action[rows] == action) & (own != action)
             stake[rows[changed]] = _STAKES.index(new)
     return stake
+
+
+def _own_stakes(findings: Findings) -> Ints:
+    """What the cases of each rule put at risk, shape (rules, cases)."""
+    cases_max = max((len(rule.cases) for rule in findings.rules), default=0)
+    stakes = np.zeros((len(findings.rules), cases_max), np.int8)
+    for index, rule in enumerate(findings.rules):
+        stakes[index, : len(rule.cases)] = [_STAKES.index(case.stake) for case in rule.cases]
+    return stakes
 
 
 def _excess(findings: Findings) -> NDArray[np.int64]:

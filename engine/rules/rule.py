@@ -130,6 +130,7 @@ class Case:
     action: Action
     certainty: Certainty
     families: tuple[Family, ...]
+    stake: Stake
 
 
 @dataclass(frozen=True, slots=True)
@@ -498,6 +499,7 @@ def rule(
         uses_history: Earlier claims of the member count too; without them an answer says `partial`.
         prevails: The rule wins its families whatever the others weigh.
     """
+    own_stake = stake_of(action, scope) if stake is None else stake
     cases = tuple(
         Case(
             name,
@@ -505,6 +507,9 @@ def rule(
             variant.action or action,
             variant.certainty or certainty,
             families if variant.families is None else variant.families,
+            own_stake
+            if variant.action in (None, action) or own_stake is Stake.EXCESS
+            else stake_of(variant.action, scope),
         )
         for name, variant in (variants or {"": Variant()}).items()
     )
@@ -527,7 +532,7 @@ def rule(
             cases=cases,
             cites=cites,
             carc=carc,
-            stake=stake_of(action, scope) if stake is None else stake,
+            stake=own_stake,
             datasets=datasets,
             params=params or {},
             evidence=evidence or {},

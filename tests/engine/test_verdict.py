@@ -669,6 +669,13 @@ def test_note_and_finding_on_the_claim_risk_nothing():
     assert exposure(NOTE, on_claim, cents=[10_00, 20_00]) == (0, [0, 0], False)
 
 
+def test_case_that_only_notes_risks_nothing_whatever_its_rule_does():
+    variants = {"asked": Variant(), "documented": Variant(action=INFO)}
+    fake = Fake("A", 0.1, PEND, variants=variants, variant=(0, 1), on=((0,), (1,)))
+
+    assert exposure(fake, cents=[10_00, 20_00]) == (10_00, [10_00, 0], False)
+
+
 EXCESS = {"action": INFO, "stake": Stake.EXCESS}
 
 
