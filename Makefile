@@ -56,7 +56,7 @@ test: $(INSTALLED) ## Run the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m 'not full'
 
 .PHONY: test-full
-test-full: $(INSTALLED) $(TRAINED) $(GRPCURL) ## Run the long suites too: grpcurl, TensorFlow Serving contract
+test-full: $(INSTALLED) $(TRAINED) $(GRPCURL) ## Run the long suites too: oracle, grpcurl, TensorFlow Serving contract
 	@$(BIN)/python -m pytest -q -m full
 
 .PHONY: check
@@ -77,6 +77,10 @@ proto: $(INSTALLED) ## Regenerate the messages from proto/
 docs: $(INSTALLED) ## Rewrite docs/rules.md and docs/listings.md from what is run
 	@$(BIN)/claimgate rules document > docs/rules.md
 	@$(BIN)/claimgate reference listings --markdown > docs/listings.md
+
+.PHONY: oracle
+oracle: $(INSTALLED) ## Hold the engine against the oracle on 200,000 claims (REFERENCE=DIR)
+	@$(BIN)/python -m tests.oracle $(if $(REFERENCE),--reference $(REFERENCE))
 
 .PHONY: bench
 bench: $(INSTALLED) ## Measure engine, stream and pipeline, each beside its limit (REFERENCE=DIR)
