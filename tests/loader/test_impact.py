@@ -18,9 +18,9 @@ from loader.snapshot.build import build
 SAMPLE = Path(__file__).parents[2] / "ops" / "reference-sample"
 TODAY = date(2025, 11, 3)
 CLAIMS = [
-    example("a visit", line("99213", charge=9_000)),
-    example("therapy of five units", line("97110", units=5, charge=8_000)),
-    example("a limit that nothing touches", line("20610", charge=5_500)),
+    example("a visit", line("99213", charge=82)),
+    example("therapy of five units", line("97110-GP", units=5, charge=110)),
+    example("a limit that nothing touches", line("20610", charge=58)),
 ]
 
 
@@ -75,8 +75,8 @@ def test_money_decisions_and_findings_are_told_to_the_cent(references, file):
     assert found.allowed.difference_cents == price_cents("1.05") - price_cents("1.35") == -844
     assert found.hits_appeared == {"NCCI_MUE": 1}
     assert found.hits_disappeared == {}
-    assert found.decisions == {("informational", "review"): 1}
-    assert found.exposure.difference_cents == -844
+    assert found.decisions == {("approve", "review"): 1}
+    assert found.exposure.difference_cents == 10_999  # the line that is over its limit now
 
 
 def test_there_and_back_again_is_the_same_with_other_signs(references, file):
