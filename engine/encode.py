@@ -361,6 +361,8 @@ def _decimal(value: int, places: int) -> str:
 
 
 def _units(milli: int) -> str:
+    if milli < 0:
+        return ""
     return f"{milli / 1000:g}" if milli % 1000 else str(milli // 1000)
 
 
