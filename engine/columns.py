@@ -119,6 +119,13 @@ class Claims(Table):
     facility_npi: Ints
     billing_tin: Ints
     billing_taxonomy: Ints
+    billing_name: Ints
+    """Last and first name, or the organisation's, as an integer of `engine.words`; 0 for none."""
+    billing_state: Ints
+    """State of the practice as a code; 0 for none."""
+    rendering_name: Ints
+    rendering_state: Ints
+    rendering_taxonomy: Ints
     zip5: Ints
     """ZIP of the service facility, else of the billing provider; 0 absent."""
     patient_zip5: Ints

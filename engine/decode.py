@@ -40,7 +40,7 @@ from engine.fields import Column, Fields
 from engine.fields_python import Memory, blank
 from engine.insurance import HMO, INSURANCE, LINE_OF_BUSINESS, MEDICARE_ADVANTAGE_KIND
 from engine.validate import Tables, validate
-from engine.words import BLANK, word_key
+from engine.words import BLANK, name_keys, word_key
 
 Reader = Literal["native", "python"]
 
@@ -208,6 +208,11 @@ def _claims(fields: Fields, words: _Words, member: Ints) -> Claims:
         facility_npi=sent["facility_provider.npi"],
         billing_tin=sent["billing_provider.tin"],
         billing_taxonomy=sent["billing_provider.taxonomy"],
+        billing_name=_name(sent, "billing_provider"),
+        billing_state=sent["billing_provider.state"],
+        rendering_name=_name(sent, "rendering_provider"),
+        rendering_state=sent["rendering_provider.state"],
+        rendering_taxonomy=sent["rendering_provider.taxonomy"],
         zip5=np.where(facility_zip == ABSENT, billing_zip, facility_zip).astype(np.int32),
         patient_zip5=sent["patient_zip"],
         has_documentation=sent["has_documentation"],
@@ -217,6 +222,10 @@ def _claims(fields: Fields, words: _Words, member: Ints) -> Claims:
         lines=line_counts.astype(np.int32),
         line_start=(np.cumsum(line_counts) - line_counts).astype(np.int32),
     )
+
+
+def _name(sent: Mapping[str, Column], role: str) -> NDArray[np.int64]:
+    return name_keys(sent[f"{role}.last_or_org_name"], sent[f"{role}.first_name"])
 
 
 def _lines(fields: Fields, claims: Claims) -> Lines:

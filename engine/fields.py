@@ -108,12 +108,12 @@ _PLACE: Final = Field(Kind.PLACE, np.int8, _CODE_LENGTH_MAX)
 _PROVIDER: Final = {
     "npi": Field(Kind.NPI, np.int64, _CODE_LENGTH_MAX),
     "tin": Field(Kind.CODE, np.int64, _CODE_LENGTH_MAX, private=True),
-    "last_or_org_name": _text(200),
-    "first_name": _text(100),
+    "last_or_org_name": Field(Kind.WORD, np.int64, 200, private=True),
+    "first_name": Field(Kind.WORD, np.int64, 100, private=True),
     "taxonomy": _code(np.int64),
     "specialty": _code(np.int64),
     "ccn": _text(_CODE_LENGTH_MAX),
-    "state": _text(2),
+    "state": _code(limit=2),
     "zip": Field(Kind.ZIP5, np.int64, 10),
     "network_status": _text(50),
     "contract_id": _word(100),
@@ -128,6 +128,7 @@ def _provider(*columns: str) -> dict[str, Field]:
     }
 
 
+_NAME: Final = ("last_or_org_name", "first_name", "state")
 CLAIM_FIELDS: Final[Mapping[str, Field]] = {
     "claim_id": _kept(100),
     "claim_version": _int(),
@@ -188,8 +189,10 @@ CLAIM_FIELDS: Final[Mapping[str, Field]] = {
     "lines": Field(Kind.ROWS),
 }
 CLAIM_ROLES: Final[Mapping[str, Mapping[str, Field]]] = {
-    "billing_provider": _provider("npi", "tin", "taxonomy", "specialty", "zip", "contract_id"),
-    "rendering_provider": _provider("npi", "taxonomy", "specialty"),
+    "billing_provider": _provider(
+        "npi", "tin", "taxonomy", "specialty", "zip", "contract_id", *_NAME
+    ),
+    "rendering_provider": _provider("npi", "taxonomy", "specialty", *_NAME),
     "attending_provider": _provider("npi"),
     "operating_provider": _provider("npi"),
     "referring_provider": _provider("npi"),

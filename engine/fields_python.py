@@ -189,6 +189,11 @@ def _codes(texts: Sequence[str], field: Field) -> Column:
     return np.where(narrow == wide, narrow, field.dtype(UNCODABLE))
 
 
+def _words(texts: Sequence[str], field: Field) -> Column:
+    of_text = word_key if field.private else _WORDS.__getitem__
+    return np.fromiter(map(of_text, texts), np.int64, len(texts))
+
+
 def _mapped(memory: _Lookup) -> Callable[[Sequence[str], Field], Column]:
     def convert(texts: Sequence[str], field: Field) -> Column:
         return np.fromiter(map(memory.__getitem__, texts), field.dtype, len(texts))
@@ -244,6 +249,7 @@ def _zip5(text: str) -> int:
 
 
 _CODES: Final = Code36()
+_WORDS: Final = Memory(word_key)
 _FORGETFUL: Final = _Forgetful()
 _CONVERT: Final[Mapping[Kind, Callable[[Sequence[Any], Field], Column]]] = {
     Kind.CODE: _codes,
@@ -251,7 +257,7 @@ _CONVERT: Final[Mapping[Kind, Callable[[Sequence[Any], Field], Column]]] = {
     Kind.NPI: _mapped(Memory(_npi)),
     Kind.PLACE: _mapped(Memory(_place)),
     Kind.ZIP5: _mapped(Memory(_zip5)),
-    Kind.WORD: _mapped(Memory(word_key)),
+    Kind.WORD: _words,
     Kind.INT: _numbers,
     Kind.BOOL: _numbers,
     Kind.FILLED: _filled,

@@ -255,7 +255,7 @@ static int64_t zip5(struct span text)
     return number ? number : UNCODABLE;
 }
 
-/* A text of ASCII as engine.words.word_key has it: FNV-1a over capital letters. */
+/* A text as engine.words.word_key has it: FNV-1a over its bytes, the letters of ASCII as capitals. */
 static int64_t word_key(struct span text)
 {
     if (text.at == text.end)
@@ -328,7 +328,7 @@ static void take_kept(const struct target *to, struct span text)
 static int take_value(const struct target *to, struct span text, int seen)
 {
     const struct field *field = to->field;
-    if (seen & HIGH)
+    if (seen & HIGH && field->kind != WORD)
         return FOREIGN;
     int64_t value = value_of(field, text);
     if (field->kind == DAY && value == ABSENT_DAY && is_filled(text))

@@ -38,8 +38,16 @@ class Exclusions:
     waiver_first: Dates
     waiver_after: Dates
     """First day after the waiver, NaT while it lasts."""
+    name: Int64s
+    """Name of somebody without an NPI, as an integer of `engine.words`."""
+    name_release: Ordinals
+    name_state: npt.NDArray[np.int32]
+    name_specialty: Int64s
+    """Specialty in the list's words, as such an integer."""
+    name_excluded: Dates
+    name_reinstated: Dates
     depth: int
-    """Most waivers of one provider."""
+    """Most waivers of one provider, or most exclusions of one name."""
 
     @classmethod
     def open(cls, snapshot: Snapshot) -> "Exclusions":
@@ -51,6 +59,7 @@ class Exclusions:
             **snapshot.columns("leie", schema.EXCLUSIONS),
             **snapshot.columns("leie", schema.UNDATED_EXCLUSIONS),
             **snapshot.columns("leie", schema.WAIVERS),
+            **snapshot.columns("leie", schema.NAMED_EXCLUSIONS),
         )
 
     @property
@@ -92,3 +101,22 @@ class Exclusions:
             here = live & (state > 0) & (self.waiver_state[row] == state)
             found = np.where(here, WAIVED, np.where(live & (found == 0), WAIVED_ELSEWHERE, found))
         return found.astype(np.int8)
+
+    def of_name(
+        self, name: Integers, state: Integers, day: Dates
+    ) -> tuple[npt.NDArray[np.intp], Int64s]:
+        """Return the places whose name is excluded in the state on the day, with the specialty.
+
+        A name alone proves nothing: the specialty has to be compared, and then a person decides.
+        """
+        release = self.release_at(day)
+        places, specialties = [np.empty(0, np.intp)], [np.empty(0, np.int64)]
+        first = np.searchsorted(self.name, name)
+        for step in range(self.depth):
+            row = np.minimum(first + step, len(self.name) - 1)
+            live = (self.name[row] == name) & (name > 0) & (self.name_release[row] == release)
+            live &= (self.name_state[row] == state) & ~(self.name_excluded[row] > day)
+            live &= ~(self.name_reinstated[row] <= day)
+            places.append(np.flatnonzero(live))
+            specialties.append(self.name_specialty[row[places[-1]]])
+        return np.concatenate(places), np.concatenate(specialties)

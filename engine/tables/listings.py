@@ -338,6 +338,14 @@ _SPECS: Final = (
         "Providers that the payer's investigators watch, by tax id.",
         (ListingField("tin", Form.TIN, "Tax id"),),
     ),
+    ListingSpec(
+        "exclusion_specialties",
+        "Specialties of the OIG list as taxonomy codes; without them no names are compared.",
+        (
+            _TAXONOMY,
+            ListingField("specialty", Form.WORD, "Specialty as the list has it", key=True),
+        ),
+    ),
     ListingSpec("high_risk_specialties", "Specialties that are noted.", (_TAXONOMY,)),
     ListingSpec(
         "zip_centroids",

@@ -105,6 +105,15 @@ WAIVERS: Final[Schema] = {
     "waiver_after": _DAY,
 }
 
+NAMED_EXCLUSIONS: Final[Schema] = {
+    "name": _KEY,
+    "name_release": _RELEASE,
+    "name_state": Column("int32", 0),
+    "name_specialty": Column("int64", 0),
+    "name_excluded": _DAY,
+    "name_reinstated": _DAY,
+}
+
 PLACES_OF_SERVICE: Final[Schema] = {"assigned": _FLAG, "facility": _FLAG}
 """A hundred elements per release, by code from 00 to 99, oldest release first."""
 

@@ -126,18 +126,24 @@ def arrange_addons(tables: Sequence[Table]) -> Arranged:
 
 
 def arrange_exclusions(tables: Sequence[Table]) -> Arranged:
-    """Arrange by provider and day of exclusion; waivers and the undated list by provider."""
+    """Arrange by provider and day of exclusion; waivers and the undated list by provider.
+
+    Those without an NPI are arranged by name.
+    """
     rows = _stacked([_part(table, "npi", "excluded", "reinstated") for table in tables])
     rows["key"] = npi_day_key(rows["release"], rows["npi"], rows["excluded"])
     listed = _stacked([_part(table, "undated") for table in tables])
     listed["undated_key"] = npi_key(listed["release"], listed["undated"])
     waivers = _stacked([_part(table, "waiver_npi", *_WAIVER) for table in tables])
     waivers["waiver_key"] = npi_key(waivers["release"], waivers["waiver_npi"])
+    named = _stacked([_part(table, "name", *_NAMED) for table in tables])
+    named["name_release"] = named.pop("release")
     return Arranged(
         _sorted(rows, "key", schema.EXCLUSIONS)
         | _sorted(listed, "undated_key", schema.UNDATED_EXCLUSIONS)
-        | _sorted(waivers, "waiver_key", schema.WAIVERS),
-        depth=_depth(waivers["waiver_key"]),
+        | _sorted(waivers, "waiver_key", schema.WAIVERS)
+        | _sorted(named, "name", schema.NAMED_EXCLUSIONS),
+        depth=max(_depth(waivers["waiver_key"]), _depth(named["name"])),
     )
 
 
@@ -146,6 +152,7 @@ def _part(table: Table, *names: str) -> Table:
     return Table({name: table.columns[name] for name in names}, 0)
 
 
+_NAMED: Final = ("name_state", "name_specialty", "name_excluded", "name_reinstated")
 _WAIVER: Final = ("waiver_state", "waiver_first", "waiver_after")
 
 

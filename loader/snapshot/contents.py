@@ -65,12 +65,19 @@ def _ordered_diagnosis(number: int) -> str:
     return text36(number + 36**7)
 
 
+def _hashed(number: int) -> str:
+    """A word has no way back; its hash tells two apart."""
+    return f"#{number & 0xFFFFFFFF:08x}" if number else ""
+
+
 _WORDS: Final[Mapping[str, Callable[[int], Value]]] = {
     "status": lambda number: chr(number) if number else "",
     "endoscopy_base": text36,
     "locality": _words_of_locality,
     "state": text36,
     "waiver_state": text36,
+    "name_state": text36,
+    "name_specialty": _hashed,
     "last": _ordered_diagnosis,
     "age_class": lambda number: AGE_CLASSES[number],
 }
@@ -114,6 +121,18 @@ def _caps(snapshot: Snapshot, dataset: str, ordinal: int) -> Rows:
     locality = key & ((1 << keys.LOCALITY_BITS) - 1)
     values = {name: column[mine] for name, column in arrays.items() if name != "key"}
     return Rows((procedure << keys.LOCALITY_BITS) | locality, {}, values)
+
+
+def _names(snapshot: Snapshot, dataset: str, ordinal: int) -> Rows:
+    """Exclusions by name: the release stands in a column, since a name fills the key."""
+    arrays = snapshot.columns(dataset, schema.NAMED_EXCLUSIONS)
+    mine = np.flatnonzero(arrays["name_release"][:-1] == ordinal)
+    further = ("name_state", "name_specialty", "name_excluded")
+    return Rows(
+        arrays["name"][mine],
+        {name: arrays[name][mine] for name in further},
+        {"name_reinstated": arrays["name_reinstated"][mine]},
+    )
 
 
 def _places(snapshot: Snapshot, dataset: str, ordinal: int) -> Rows:
@@ -169,6 +188,10 @@ def _pair(first: str, second: str) -> Callable[[int], dict[str, Value]]:
         first: text36(key >> keys.CODE_BITS),
         second: text36(key & ((1 << keys.CODE_BITS) - 1)),
     }
+
+
+def _name(key: int) -> dict[str, Value]:
+    return {"name": _hashed(key)}
 
 
 def _npi(key: int) -> dict[str, Value]:
@@ -235,7 +258,7 @@ _WORDS_OF_FORMS: Final[Mapping[Form, Callable[[int], Value]]] = {
     Form.MODIFIER: text36,
     # A tax id may be the social security number of a person, and an id has no way back.
     Form.TIN: lambda number: "given" if number else "",
-    Form.WORD: lambda number: f"#{number & 0xFFFFFFFF:08x}" if number else "",
+    Form.WORD: _hashed,
 }
 
 
@@ -305,6 +328,7 @@ TABLES: Final[Mapping[str, tuple[TableOfRows, ...]]] = {
             _keyed(schema.WAIVERS, "waiver_key", keys.NPI_BITS, "waiver_state", "waiver_first"),
             _npi,
         ),
+        TableOfRows("names", _names, _name),
     ),
     "icd10cm": (TableOfRows("", _keyed(schema.DIAGNOSES, "key", keys.DIAGNOSIS_BITS), _code),),
     "hcpcs": (_DATED_CODES,),

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
+from engine.words import name_keys, word_key
 from loader.snapshot.localities import STATES
 from loader.snapshot.published import PublishedFile, Row
 from loader.snapshot.table import Gatherer, Table
@@ -44,6 +45,10 @@ Span = tuple[date, date | None]
 """First day, and first day after or None."""
 
 
+_Named = tuple[int, int, int]
+"""Name, state and specialty of somebody without an NPI."""
+
+
 @dataclass(slots=True)
 class _Provider:
     """What the rows of one provider say together."""
@@ -57,12 +62,15 @@ def read_exclusions(files: Sequence[PublishedFile]) -> Table:
     """Return the days of exclusion per provider; kinds of rows are told by columns, not names."""
     dated = Gatherer({"npi": "int64", "excluded": "datetime64[D]", "reinstated": "datetime64[D]"})
     providers: defaultdict[int, _Provider] = defaultdict(_Provider)
+    names: defaultdict[_Named, _Provider] = defaultdict(_Provider)
     undated: set[int] = set()
     for file in files:
         for row in _rows(file):
             npi = _npi(row)
-            if npi is None:
+            if npi is None and len(row.places) == 1:
                 dated.leave_out("no_npi")
+            elif npi is None:
+                _take_name(names, row)
             elif len(row.places) == 1:
                 dated.once(row, npi, "NPI")
                 undated.add(npi)
@@ -87,9 +95,36 @@ def read_exclusions(files: Sequence[PublishedFile]) -> Table:
         for state, first, back in waived(provider.waivers, provider.reinstated):
             waivers.add(npi, code36(state), first, back)
     table = dated.table()
-    columns = table.columns | waivers.table().columns
+    columns = table.columns | waivers.table().columns | _named(names).columns
     columns["undated"] = np.array(sorted(undated), np.int64)
-    return Table(columns, table.rows + len(undated), table.left_out, table.remarks)
+    rows = table.rows + len(undated) + len(columns["name"])
+    return Table(columns, rows, table.left_out, table.remarks)
+
+
+def _take_name(names: defaultdict[_Named, _Provider], row: Row) -> None:
+    """Take a person or firm without an NPI, whom only a name can find."""
+    last, first = row.text("LASTNAME") or row.text("BUSNAME"), row.text("FIRSTNAME")
+    words = np.array([[word_key(last)], [word_key(first)]], np.int64)
+    state, specialty = code36(row.text("STATE")), word_key(row.text("SPECIALTY"))
+    _take(names[int(name_keys(words[0], words[1])[0]), state, specialty], row)
+
+
+def _named(names: Mapping[_Named, _Provider]) -> Table:
+    """Return the days of exclusion by name; a waiver is not read: a person decides anyway."""
+    gatherer = Gatherer(
+        {
+            "name": "int64",
+            "name_state": "int32",
+            "name_specialty": "int64",
+            "name_excluded": "datetime64[D]",
+            "name_reinstated": "datetime64[D]",
+        }
+    )
+    for (name, state, specialty), provider in sorted(names.items()):
+        days = [day for day, _ in provider.waivers]
+        for first, back in intervals(days, provider.reinstated):
+            gatherer.add(name, state, specialty, first, back)
+    return gatherer.table()
 
 
 def _take(provider: _Provider, row: Row) -> None:

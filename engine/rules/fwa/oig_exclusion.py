@@ -20,6 +20,7 @@ from engine.reference import (
     Reference,
 )
 from engine.rules.fwa.roles import CLAIM_ROLES, LINE_ROLES
+from engine.rules.listed import gap_of
 from engine.rules.rule import (
     Action,
     Category,
@@ -35,12 +36,20 @@ from engine.rules.rule import (
     rule,
 )
 
-_NPI, _UNDATED, _OTHER_PAYER, _EMERGENCY, _WAIVER = range(5)
+_NPI, _UNDATED, _OTHER_PAYER, _EMERGENCY, _WAIVER, _NAME = range(6)
 # How a provider is listed, the strongest first.
-_DATED_LIST, _WAIVER_UNCLEAR, _UNDATED_LIST, _UNLISTED = range(4)
+_DATED_LIST, _WAIVER_UNCLEAR, _UNDATED_LIST, _NAMED_LIST, _UNLISTED = range(5)
 _FEDERAL: Final = (LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE, LOB_MEDICAID)
 
 _ROLES: Final = (*CLAIM_ROLES, *(f"{role} of a line" for role in LINE_ROLES))
+
+_NAMESAKE: Final = {
+    "npi": "1003000126",
+    "last_or_org_name": "Invented",
+    "first_name": "Nobody",
+    "state": "AL",
+    "taxonomy": "164W00000X",
+}
 
 
 @rule(
@@ -57,19 +66,21 @@ _ROLES: Final = (*CLAIM_ROLES, *(f"{role} of a line" for role in LINE_ROLES))
         "not_federal": Variant(action=Action.PEND),
         "emergency": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
         "waiver_unclear": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
+        "name": Variant(action=Action.PEND, certainty=Certainty.ADVISE),
     },
     carc="B7",
     cites="Social Security Act s. 1128; 42 USC 1320a-7; 42 CFR 1001.1801, 1001.1901",
-    datasets=("leie",),
+    datasets=("leie", "exclusion_specialties"),
     evidence={"role": Kind.NAME, "list": Kind.NAME, "basis": Kind.NAME, "service_date": Kind.DATE},
     names={
         "role": _ROLES,
         "list": ("OIG LEIE", "OIG LEIE, without dates of exclusion"),
-        "basis": ("NPI",),
+        "basis": ("NPI", "name, state and specialty"),
     },
     caveat=(
-        "Providers are matched by NPI alone: names are not compared, and a listed person without "
-        "an NPI is not found. A waiver counts in the state that it is for, from its day on; the "
+        "Who is listed without an NPI is found by name, state and specialty among billers and "
+        "renderers, and a person decides; dates of birth are not on claims, so they are not "
+        "compared. A waiver counts in the state that it is for, from its day on; the "
         "state of service is that of the service ZIP, and where it is not known a person decides. "
         "A claim whose lines are all emergencies is left to a person (42 CFR 1001.1901(c)(5))."
     ),
@@ -158,6 +169,35 @@ _ROLES: Final = (*CLAIM_ROLES, *(f"{role} of a line" for role in LINE_ROLES))
             hit=True,
             variant="npi",
         ),
+        example(
+            "listed without an NPI: name, state and specialty are the same",
+            line("99213"),
+            rendering_provider=_NAMESAKE,
+            hit=True,
+            variant="name",
+        ),
+        example(
+            "the same surname only",
+            line("99213"),
+            rendering_provider={**_NAMESAKE, "first_name": "OTHER"},
+        ),
+        example(
+            "the same name in another state",
+            line("99213"),
+            rendering_provider={**_NAMESAKE, "state": "TX"},
+        ),
+        example(
+            "the same name in another specialty",
+            line("99213"),
+            rendering_provider={**_NAMESAKE, "taxonomy": "207R00000X"},
+        ),
+        example(
+            "the same name before the exclusion",
+            line("99213"),
+            rendering_provider=_NAMESAKE,
+            day="2021-03-19",
+            received="2021-04-01",
+        ),
         example("a provider who is on no list", line("99213")),
     ],
 )
@@ -166,13 +206,13 @@ def find(batch: Batch, reference: Reference) -> Hits:
     claims, lines, leie = batch.claims, batch.lines, reference.leie
     unreleased = leie.release_at(lines.service_from) < 0
     first, role, line_row, listed = _matches(batch, reference)
-    dated = listed != _UNDATED_LIST
+    dated, named = listed != _UNDATED_LIST, listed == _NAMED_LIST
     unclear = listed == _WAIVER_UNCLEAR
     federal = np.isin(claims.line_of_business[first], _FEDERAL)
     emergency = batch.all_lines(lines.emergency)[first]
     variant = np.select(
-        [~dated, unclear, ~federal, emergency],
-        [_UNDATED, _WAIVER, _OTHER_PAYER, _EMERGENCY],
+        [~dated, named, unclear, ~federal, emergency],
+        [_UNDATED, _NAME, _WAIVER, _OTHER_PAYER, _EMERGENCY],
         _NPI,
     )
     return Hits(
@@ -181,11 +221,12 @@ def find(batch: Batch, reference: Reference) -> Hits:
         evidence={
             "role": role,
             "list": (~dated).astype(np.int64),
-            "basis": np.zeros(len(first), np.int64),
+            "basis": named.astype(np.int64),
             "service_date": lines.service_from[line_row],
         },
         not_evaluated=(
             NotEvaluated("no_release" if leie.loaded else "no_dataset", lines=unreleased),
+            *gap_of(reference.listing("exclusion_specialties"), reason="names_not_compared"),
         ),
     )
 
@@ -198,7 +239,9 @@ def _matches(batch: Batch, reference: Reference) -> tuple[Ints, Ints, Ints, Ints
     row, role = row[found], role[found]
     listed = _listed(batch, reference, row, npi[found], state[found])
     kept = np.flatnonzero(listed != _UNLISTED)
-    row, role, listed = row[kept], role[kept], listed[kept]
+    names, name_role = _names(batch, reference)
+    row, role = np.append(row[kept], names), np.append(role[kept], name_role)
+    listed = np.append(listed[kept], np.full(len(names), _NAMED_LIST))
     claim = batch.lines.claim[row]
     order = np.lexsort((row, role, listed, claim))
     claims, first = np.unique(claim[order], return_index=True)
@@ -221,6 +264,27 @@ def _listed(batch: Batch, reference: Reference, row: Ints, npi: Ints, state: Int
         [_UNDATED_LIST, _UNLISTED, _WAIVER_UNCLEAR],
         _DATED_LIST,
     )
+
+
+def _names(batch: Batch, reference: Reference) -> tuple[Ints, Ints]:
+    """First lines of claims whose biller or renderer bears the name of one listed without an NPI.
+
+    State and specialty are the same too, the latter by the tenant's list of what corresponds.
+    """
+    claims, listing = batch.claims, reference.listing("exclusion_specialties")
+    if not listing.loaded:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    found = []
+    for role, name, state, taxonomy in (
+        ("billing", claims.billing_name, claims.billing_state, claims.billing_taxonomy),
+        ("rendering", claims.rendering_name, claims.rendering_state, claims.rendering_taxonomy),
+    ):
+        claim, specialty = reference.leie.of_name(name, state, claims.service_from)
+        same = listing.match(taxonomy[claim], claims.service_from[claim])
+        named = np.unique(claim[same.place[same["specialty"] == specialty[same.place]]])
+        found.append((claims.line_start[named], np.full(len(named), CLAIM_ROLES.index(role))))
+    rows, roles = (np.concatenate(each) for each in zip(*found, strict=True))
+    return rows, roles
 
 
 def _probes(batch: Batch) -> tuple[Ints, Ints, Ints]:

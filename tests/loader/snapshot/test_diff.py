@@ -86,7 +86,7 @@ def test_every_row_of_a_release_is_counted(first, dataset):
         if dataset == "ncci_aoc":
             assert rows[0] == release.rows
         elif dataset == "leie":
-            assert rows == [release.rows - 10, 10, 1]
+            assert rows == [release.rows - 20, 10, 1, 10]
         elif dataset == "place_of_service":
             assert rows == [52]  # assigned
         elif dataset == "ncci_modifiers":

@@ -56,7 +56,7 @@ def test_a_dataset_that_is_gone_is_a_large_move(source, tmp_path, previous):
     entries = toml.read_text().split("[[release]]")
     toml.write_text("[[release]]".join(each for each in entries if '"leie"' not in each))
 
-    with pytest.raises(RowCountError, match="leie from 46 to 0"):
+    with pytest.raises(RowCountError, match="leie from 56 to 0"):
         build(source, tmp_path / "out", previous=previous)
 
 
