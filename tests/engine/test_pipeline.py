@@ -134,6 +134,35 @@ def test_messages_in_other_passes_are_answered_as_together(engine, messages, tog
     assert [answers[number] for number in range(len(messages))] == together
 
 
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_members_in_other_messages_are_answered_as_before(engine, messages, together, seed):
+    """Only claims of one member belong together; whose company they keep beyond that is chance."""
+    random = Random(seed)
+    by_member = defaultdict(list)
+    for message in messages:
+        for claim in message.claims:
+            by_member[claim.payer_id, claim.person_id].append(claim)
+    members = random.sample(sorted(by_member), len(by_member))
+    cuts = sorted({0, len(members), *random.sample(range(1, len(members)), 4 * 10 ** (seed - 1))})
+    others = [
+        pb.ClaimBatch(claims=[c for member in members[first:last] for c in by_member[member]])
+        for first, last in pairwise(cuts)
+    ]
+
+    answers = score(engine, others)
+
+    assert by_claim(others, answers) == by_claim(messages, together)
+
+
+def by_claim(messages: list[pb.ClaimBatch], answers: list[bytes]) -> dict[bytes, bytes]:
+    """The bytes of each claim's result, by the bytes of the claim."""
+    return {
+        claim.SerializeToString(deterministic=True): result.SerializeToString(deterministic=True)
+        for message, answer in zip(messages, answers, strict=True)
+        for claim, result in zip(message.claims, read_answer(answer).results, strict=True)
+    }
+
+
 def test_messages_of_others_between_change_nothing(engine, messages, together):
     strangers = list(synthetic_claims(300, seed=99))
     chosen = range(0, len(messages), 6)

@@ -5,7 +5,9 @@ import contextlib
 import signal
 import socket
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
+from random import Random
 
 import grpc
 import psutil
@@ -92,6 +94,53 @@ async def test_workers_share_a_port_their_metrics_and_their_end(snapshot, claims
     assert '"engine": "ok"' in ready
     assert code == 0
     assert not any(child.is_running() for child in workers.values())
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[score_pb2.ClaimBatch]:
+    """Messages of many claims and of few, each member's claims in one."""
+    random, by_member = Random(3), defaultdict(list)
+    for claim in synthetic_claims(1_200, seed=23):
+        by_member[claim.person_id].append(claim)
+    found, members = [], list(by_member.values())
+    while members:
+        size = random.choice((1, 1, 2, 5, 40))
+        found.append(score_pb2.ClaimBatch(claims=[c for each in members[:size] for c in each]))
+        del members[:size]
+    return found
+
+
+async def streamed(
+    address: str, messages: list[score_pb2.ClaimBatch], order: list[int]
+) -> dict[int, bytes]:
+    """The answers to some messages over a stream of their own, by the message's number."""
+    async with Client(address) as client:
+        answers = {}
+        async for each in client.score([messages[number] for number in order]):
+            number, each.sequence = order[each.sequence], 0
+            answers[number] = each.SerializeToString(deterministic=True)
+        return answers
+
+
+async def test_answers_depend_neither_on_workers_nor_on_streams_nor_on_order(
+    snapshot, messages, started
+):
+    in_order = list(range(len(messages)))
+    async with started(snapshot, workers="1") as service:
+        once = await streamed(service.address, messages, in_order)
+    assert set(once) == set(in_order)
+
+    for seed, streams in ((1, 2), (2, 7)):
+        order = Random(seed).sample(in_order, len(in_order))
+        async with started(snapshot, workers="2") as service:
+            parts = await asyncio.gather(
+                *(
+                    streamed(service.address, messages, order[start::streams])
+                    for start in range(streams)
+                )
+            )
+        again = {number: answer for part in parts for number, answer in part.items()}
+        assert again == once
 
 
 async def test_worker_that_dies_is_started_again(snapshot, claims, until, started):
