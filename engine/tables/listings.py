@@ -27,7 +27,7 @@ COUNTED: Final = ("occurrences", "units")
 PER: Final = ("line", "claim")
 PLACE_RULES: Final = ("allowed", "excluded")
 REVENUE_RULES: Final = ("allowed", "excluded", "required")
-COMPANIONS: Final = ("none", "procedure", "drug")
+COMPANIONS: Final = ("none", "procedure")
 GROUP_EVIDENCE: Final = ("diagnosis", "procedure")
 DIAGNOSIS_RULES: Final = ("covered", "non_covered")
 POLICY_LEVELS: Final = ("national", "local", "payer")
@@ -198,6 +198,13 @@ _SPECS: Final = (
         (
             ListingField("revenue", Form.REVENUE_CODES, "Revenue codes"),
             ListingField("companion", Form.CHOICE, "What the line needs too", choices=COMPANIONS),
+            ListingField(
+                "code",
+                Form.PROCEDURES,
+                "Procedures of which it needs one; blank for any",
+                optional=True,
+                key=True,
+            ),
         ),
     ),
     ListingSpec(
