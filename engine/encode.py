@@ -371,6 +371,7 @@ _FORMATS: Final[dict[Kind, Callable[[int], str]]] = {
     Kind.UNITS: _units,
     Kind.CENTS: str,
     Kind.RATIO_E2: lambda ratio: _decimal(ratio, 2),
+    Kind.RATIO_E4: lambda ratio: _decimal(ratio, 4),
     Kind.CODE: text36,
     Kind.POS: lambda pos: f"{pos:02d}" if pos >= 0 else "",
 }

@@ -188,7 +188,7 @@ def _line(number: int, line: LineExample, day: str, institutional: bool) -> clai
 
 
 def _set(message: Any, fields: Mapping[str, Any]) -> None:
-    """Set fields by name; a mapping sets the fields of a sub-message, None clears."""
+    """Set fields by name; mappings set the fields of sub-messages, None clears."""
     for name, value in fields.items():
         if value is None:
             message.ClearField(name)
@@ -196,6 +196,11 @@ def _set(message: Any, fields: Mapping[str, Any]) -> None:
             _set(getattr(message, name), value)
         elif isinstance(value, list | tuple):
             message.ClearField(name)
-            getattr(message, name).extend(value)
+            rows = getattr(message, name)
+            for each in value:
+                if isinstance(each, Mapping):
+                    _set(rows.add(), each)
+                else:
+                    rows.append(each)
         else:
             setattr(message, name, value)

@@ -100,6 +100,7 @@ class Kind(StrEnum):
     UNITS = "units"
     CENTS = "cents"
     RATIO_E2 = "ratio_e2"
+    RATIO_E4 = "ratio_e4"
     CODE = "code"
     POS = "pos"
     DATE = "date"

@@ -28,7 +28,7 @@ PER: Final = ("line", "claim")
 PLACE_RULES: Final = ("allowed", "excluded")
 REVENUE_RULES: Final = ("allowed", "excluded", "required")
 COMPANIONS: Final = ("none", "procedure")
-GROUP_EVIDENCE: Final = ("diagnosis", "procedure")
+GROUP_EVIDENCE: Final = ("diagnosis", "secondary_diagnosis", "procedure")
 DIAGNOSIS_RULES: Final = ("covered", "non_covered")
 POLICY_LEVELS: Final = ("national", "local", "payer")
 BUNDLES: Final = ("comprehensive", "panel")
@@ -164,9 +164,19 @@ _SPECS: Final = (
                 "evidence", Form.CHOICE, "What is asked for", choices=GROUP_EVIDENCE, key=True
             ),
             ListingField(
-                "diagnosis", Form.DIAGNOSES, "Principal diagnoses", optional=True, key=True
+                "diagnosis",
+                Form.DIAGNOSES,
+                "Principal or secondary diagnoses, of which one is enough",
+                optional=True,
+                key=True,
             ),
-            ListingField("procedure", Form.ICD_PROCEDURES, "Procedures", optional=True, key=True),
+            ListingField(
+                "procedure",
+                Form.ICD_PROCEDURES,
+                "Procedures, of which one is enough",
+                optional=True,
+                key=True,
+            ),
         ),
     ),
     ListingSpec(

@@ -477,6 +477,7 @@ def test_evidence_reads_as_its_kind_says(engine):
         Kind.UNITS: r"\d+(\.\d+)?",
         Kind.CENTS: r"\d+",
         Kind.RATIO_E2: r"\d+\.\d\d",
+        Kind.RATIO_E4: r"\d+\.\d{4}",
         Kind.CODE: r"[0-9A-Z]+",
         Kind.POS: r"\d\d",
         Kind.DATE: r"\d{4}-\d\d-\d\d",

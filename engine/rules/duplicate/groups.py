@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns import Batch, Bools, Ints
-from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
+from engine.facts import Facts
 from engine.reference import Reference
+from engine.rules.ncci.published_units import published_units
 
 _MAI_LINE: Final = 1
 
@@ -80,16 +81,8 @@ def _repeated_codes(batch: Batch) -> Ints:
 
 def _limited_by_line(batch: Batch, reference: Reference, facts: Facts, row: Ints) -> Bools:
     """Lines whose code has a unit limit of MAI 1 in their setting on their day."""
-    by_line = np.zeros(len(row), np.bool_)
-    for setting, table in (
-        (SETTING_PRACTITIONER, reference.mue_practitioner),
-        (SETTING_HOSPITAL, reference.mue_hospital),
-        (SETTING_DME, reference.mue_dme),
-    ):
-        here = np.flatnonzero(facts.setting[row] == setting)
-        at = row[here]
-        found = table.rows(batch.lines.procedure[at], batch.lines.service_from[at])
-        by_line[here] = (found >= 0) & (table.mai[found] == _MAI_LINE)
+    _, indicator = published_units(batch, reference, facts, row)
+    by_line: Bools = indicator == _MAI_LINE
     return by_line
 
 
