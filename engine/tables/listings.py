@@ -257,6 +257,12 @@ _SPECS: Final = (
         "Services that are paid as telehealth.",
         _LOB,
         ListingField("audio_only", Form.FLAG, "Sound without picture is enough"),
+        ListingField(
+            "home_always",
+            Form.FLAG,
+            "The home is a place of the patient beyond the statutory window: mental health, "
+            "home dialysis",
+        ),
     ),
     ListingSpec(
         "telehealth_providers",
