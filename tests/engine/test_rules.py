@@ -39,7 +39,13 @@ def hits_of(engine: Engine, rule: Rule, example: Example, *, committed: bool = F
 
 
 def history_of(engine: Engine, claims: list[claim_pb2.Claim]) -> History:
-    """History as it is once these claims are committed, paid and not replaced."""
+    """History as it is once these claims are committed and paid, without those taken back."""
+    taken_back = {each.payer_claim_control_number for each in claims if each.frequency_code in "78"}
+    claims = [
+        each
+        for each in claims
+        if each.frequency_code != "8" and each.claim_id not in taken_back - {""}
+    ]
     batch = engine.read([score_pb2.ClaimBatch(claims=claims)]).batch
     every = np.arange(len(batch.claims))
     return replace(
