@@ -1,12 +1,14 @@
 """Lines whose procedure a listing speaks of: where rules that rest on listings start from."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Ints
+from engine.columns import Batch, Bools, Ints
 from engine.facts import Facts
+from engine.rules.pairs import pairs_within
 from engine.rules.rule import NotEvaluated
 from engine.tables.listing import Listing, Matches
 
@@ -31,6 +33,43 @@ def rows_of_lines(
         lines.procedure[line], lines.service_from[line], None if group is None else group[line]
     )
     return Matches(listing, line[found.place], found.row)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPairs:
+    """Lines that a listing speaks of, each with another line of its group and a row of its own."""
+
+    line: Ints
+    other: Ints
+    row: Matches
+    """The row of each pair; its places are pairs."""
+
+    def where(self, mask: Bools) -> "ListedPairs":
+        """Keep the pairs of the mask."""
+        row = self.row.row[mask]
+        return ListedPairs(
+            self.line[mask], self.other[mask], Matches(self.row.listing, np.arange(len(row)), row)
+        )
+
+
+def pairs_with_rows(found: Matches, group: Ints, others: Ints) -> ListedPairs:
+    """Return each line that was found with each other line of its group, once for each of its rows.
+
+    Args:
+        found: Rows by line, in the order of the lines.
+        group: Group of every line of the pass, from 0 and below the number of lines.
+        others: Rows of the lines that may be the other one.
+    """
+    left, right = pairs_within(group, np.unique(found.place), others)
+    begin = np.searchsorted(found.place, left)
+    count = np.searchsorted(found.place, left, side="right") - begin
+    skipped = np.repeat(begin - (np.cumsum(count) - count), count)
+    row = found.row[np.arange(len(skipped)) + skipped]
+    return ListedPairs(
+        np.repeat(left, count),
+        np.repeat(right, count),
+        Matches(found.listing, np.arange(len(row)), row),
+    )
 
 
 def gap_of(*listings: Listing, reason: str = "no_dataset") -> tuple[NotEvaluated, ...]:

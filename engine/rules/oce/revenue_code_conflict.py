@@ -4,10 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import INSTITUTIONAL, Batch, Ints
+from engine.columns import INSTITUTIONAL, Batch
 from engine.reference import Reference
-from engine.rules.listed import gap_of
-from engine.rules.pairs import pairs_within
+from engine.rules.listed import gap_of, pairs_with_rows
 from engine.rules.rule import (
     Action,
     Category,
@@ -21,6 +20,7 @@ from engine.rules.rule import (
     line,
     rule,
 )
+from engine.tables.listing import Matches
 
 _DAY_BITS: Final = 32
 
@@ -114,14 +114,18 @@ def find(batch: Batch, reference: Reference) -> Hits:
     found = listing.match(lines.revenue[coded], lines.service_from[coded])
     if not len(found):
         return Hits.none(*gap_of(listing))
+    listed = Matches(listing, coded[found.place], found.row)
+    unknown_day = lines.undated[listed.place]
     undated = np.zeros(len(lines), np.bool_)
-    undated[coded[found.place]] = lines.undated[coded[found.place]]
-    one, other, row = _pairs(batch, coded[~lines.undated[coded]], coded[found.place], found.row)
-    columns = listing.columns
-    excluded = (columns["other_first"][row] <= lines.revenue[other]) & (
-        lines.revenue[other] <= columns["other_last"][row]
+    undated[listed.place[unknown_day]] = True
+    day = (lines.claim.astype(np.int64) << _DAY_BITS) + lines.service_from.astype(np.int64)
+    pairs = pairs_with_rows(
+        listed.where(~unknown_day),
+        np.unique(day, return_inverse=True)[1],
+        coded[~lines.undated[coded]],
     )
-    one, other = one[excluded], other[excluded]
+    pairs = pairs.where(pairs.row.within("other", lines.revenue[pairs.other]))
+    one, other = pairs.line, pairs.other
     pair = np.unique(np.stack([np.minimum(one, other), np.maximum(one, other)], axis=1), axis=0)
     return Hits(
         claim=lines.claim[pair[:, 0]],
@@ -134,22 +138,3 @@ def find(batch: Batch, reference: Reference) -> Hits:
         },
         not_evaluated=(NotEvaluated("no_day", lines=undated),) if undated.any() else (),
     )
-
-
-def _pairs(batch: Batch, coded: Ints, listed: Ints, row: Ints) -> tuple[Ints, Ints, Ints]:
-    """Listed lines, each with another coded line of its claim and day, and the listing's row."""
-    lines = batch.lines
-    dated = ~lines.undated[listed]
-    listed, row = listed[dated], row[dated]
-    day = lines.service_from.astype(np.int64)
-    _, group = np.unique((lines.claim.astype(np.int64) << _DAY_BITS) + day, return_inverse=True)
-    # A listed line may have several rows: pair each of its appearances by its place.
-    left, right = pairs_within(group, np.unique(listed), coded)
-    begin = np.searchsorted(listed, left)
-    count = np.searchsorted(listed, left, side="right") - begin
-    at = (
-        np.repeat(begin, count)
-        + np.arange(count.sum())
-        - np.repeat(np.cumsum(count) - count, count)
-    )
-    return np.repeat(left, count), np.repeat(right, count), row[at]
