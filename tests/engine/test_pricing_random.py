@@ -35,6 +35,7 @@ NPIS = ("1234567893", "1111111112")
 LINES_MIN = 20_000
 OCTOBER = np.array(["2025-10-15"], "datetime64[D]")
 CAPPED_TECHNICAL_PARTS = 8_393
+CAPPED_BUT_PRICED_BY_CONTRACTORS = 5_232
 FACILITY, OFFICE = "22", "11"
 HALF = Fraction(1, 2)
 
@@ -493,6 +494,7 @@ def test_capped_technical_parts_are_the_fee_by_the_values_for_outpatient_payment
 
     capped = caps_facility >= 0
     assert int(capped.sum()) == CAPPED_TECHNICAL_PARTS
+    assert int((mpfs.status[row[capped]] == ord("C")).sum()) == CAPPED_BUT_PRICED_BY_CONTRACTORS
     for cap, practice in (
         (caps_facility, mpfs.opps_facility_pe_e2),
         (caps_elsewhere, mpfs.opps_non_facility_pe_e2),
