@@ -366,8 +366,10 @@ def _units(milli: int) -> str:
     return f"{milli / 1000:g}" if milli % 1000 else str(milli // 1000)
 
 
+_NO_COUNT: Final = -1
+
 _FORMATS: Final[dict[Kind, Callable[[int], str]]] = {
-    Kind.COUNT: str,
+    Kind.COUNT: lambda count: str(count) if count != _NO_COUNT else "",
     Kind.UNITS: _units,
     Kind.CENTS: str,
     Kind.RATIO_E2: lambda ratio: _decimal(ratio, 2),

@@ -1,7 +1,7 @@
 """Lines whose procedure a listing speaks of: where rules that rest on listings start from."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,12 @@ def pairs_with_rows(found: Matches, group: Ints, others: Ints) -> ListedPairs:
     )
 
 
-def gap_of(*listings: Listing, reason: str = "no_dataset") -> tuple[NotEvaluated, ...]:
-    """Return that a rule judges nothing where one of the listings that it rests on is empty."""
-    return () if all(each.loaded for each in listings) else (NotEvaluated(reason),)
+class _Loadable(Protocol):
+    @property
+    def loaded(self) -> bool:
+        """Whether there is anything to look up."""
+
+
+def gap_of(*tables: _Loadable, reason: str = "no_dataset") -> tuple[NotEvaluated, ...]:
+    """Return that a rule judges nothing where one of the tables that it rests on is empty."""
+    return () if all(each.loaded for each in tables) else (NotEvaluated(reason),)

@@ -75,6 +75,7 @@ class Family(StrEnum):
     TIMELY_FILING = "timely_filing"
     BUNDLING = "bundling"
     UNITS = "units"
+    """Thousandths; below 0 for none."""
     FEE = "fee"
     EXPERIMENTAL = "experimental"
     BILATERAL = "bilateral"
@@ -97,6 +98,7 @@ class Kind(StrEnum):
     """How an evidence column reads as text."""
 
     COUNT = "count"
+    """A number; -1 for none."""
     UNITS = "units"
     CENTS = "cents"
     RATIO_E2 = "ratio_e2"
@@ -278,6 +280,28 @@ class Hits:
             evidence={name: column[lead] for name, column in (evidence or {}).items()},
             not_evaluated=not_evaluated,
             evaluated=evaluated,
+        )
+
+    @classmethod
+    def joined(cls, first: Self, second: Self) -> Self:
+        """Return the hits of one search after those of another; what was judged stays apart."""
+        if not len(second) or not len(first):
+            return first if len(first) else second
+        after = len(first)
+        return cls(
+            claim=np.concatenate([first.claim, second.claim]),
+            line_hit=np.concatenate([first.line_hit, second.line_hit + after]),
+            line=np.concatenate([first.line, second.line]),
+            partner_hit=np.concatenate([first.partner_hit, second.partner_hit + after]),
+            partner=np.concatenate([first.partner, second.partner]),
+            variant=None
+            if first.variant is None or second.variant is None
+            else np.concatenate([first.variant, second.variant]),
+            evidence={
+                name: np.concatenate([column, second.evidence[name]])
+                for name, column in first.evidence.items()
+            },
+            not_evaluated=first.not_evaluated + second.not_evaluated,
         )
 
     def take(self, keep: Bools) -> Self:

@@ -56,6 +56,8 @@ class Form(Enum):
     """A text that is compared, never shown; upper and lower case are the same."""
     TEXT = "text"
     """A text that evidence may show, up to 60 characters of ASCII."""
+    LABEL = "name"
+    """Such a text by which other tables name the row: `<name>`, and `<name>_key` as a WORD."""
     COUNT = "count"
     UNITS = "units"
     """A number with up to three decimals, in thousandths."""
@@ -94,6 +96,7 @@ _COLUMNS: Final[Mapping[Form, Column]] = {
     Form.CARRIER: Column("int64", ANY),
     Form.WORD: Column("int64", ANY),
     Form.TEXT: Column(f"S{TEXT_LENGTH_MAX}", b""),
+    Form.LABEL: Column(f"S{TEXT_LENGTH_MAX}", b""),
     Form.COUNT: Column("int64", NONE),
     Form.UNITS: Column("int64", NONE),
     Form.CENTS: Column("int64", NONE),
@@ -133,7 +136,13 @@ class ListingField:
         if self.form in RANGES:
             first, last = Column("int64", KEY_MAX), Column("int64", NONE)
             return {f"{self.name}_first": first, f"{self.name}_last": last}
-        return {self.name: _COLUMNS[self.form]}
+        own = {self.name: _COLUMNS[self.form]}
+        return own | {self.key_column: _COLUMNS[Form.WORD]} if self.key_column else own
+
+    @property
+    def key_column(self) -> str:
+        """The column that holds a LABEL as a word; empty for other forms."""
+        return f"{self.name}_key" if self.form is Form.LABEL else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +155,8 @@ class ListingSpec:
     """The first one is the axis: what a row is looked up by."""
     group: str = ""
     """A field of form WORD by which rows are looked up too; a row without one is about all."""
+    outlined: bool = False
+    """What the rows of a group say apart from their axis is looked up too."""
 
     @property
     def axis(self) -> ListingField:
@@ -189,6 +200,12 @@ class Matches:
     def where(self, mask: Bools) -> "Matches":
         """Keep the pairs of the mask."""
         return Matches(self.listing, self.place[mask], self.row[mask])
+
+    def on(self, day: Dates) -> "Matches":
+        """Keep the pairs whose row is live on the day of their place."""
+        asked = day[self.place]
+        live = ~np.isnat(asked) & ~(self["effective"] > asked) & ~(self["deletion"] < asked)
+        return self.where(live)
 
     def within(self, field: str, value: Integers) -> Bools:
         """Pairs whose range in the field holds the value, given for each pair."""
@@ -266,6 +283,30 @@ class _Cells:
         return place, self.row[np.arange(len(place)) + skipped]
 
 
+@dataclass(frozen=True, slots=True)
+class _Outline:
+    """By group, one row for all that differ in nothing but their axis; groups ascending."""
+
+    group: Int64s
+    row: Int64s
+
+    @classmethod
+    def of(cls, spec: ListingSpec, columns: Mapping[str, npt.NDArray[Any]]) -> "_Outline":
+        """Sort the rows by group and drop repetitions."""
+        apart = {"tenant", *spec.axis.columns}
+        rest = [columns[name] for name in columns if name not in apart and name != spec.group]
+        # Days are compared as numbers, where an open end equals another.
+        said = [c.astype(np.int64) if c.dtype.kind == "M" else c for c in rest]
+        said.append(columns[spec.group])
+        order = np.lexsort(said)
+        differs = np.zeros(len(order), np.bool_)
+        differs[:1] = True
+        for column in said:
+            differs[1:] |= column[order[1:]] != column[order[:-1]]
+        rows = order[differs]
+        return cls(columns[spec.group][rows].astype(np.int64), rows)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Listing:
     """The rows of a listing that one tenant sees: those for all tenants, and its own."""
@@ -273,6 +314,8 @@ class Listing:
     spec: ListingSpec
     columns: Mapping[str, npt.NDArray[Any]]
     cells: _Cells
+    outline: _Outline | None = None
+    """Where the spec asks for it."""
 
     def __repr__(self) -> str:
         """Name the listing, not its rows."""
@@ -306,12 +349,22 @@ class Listing:
             place, row = self.cells.pairs(value[own], group[own].astype(np.int64))
             found.append((own[place], row))
         place, row = (np.concatenate(each) for each in zip(*found, strict=True))
-        effective, deletion = self.columns["effective"][row], self.columns["deletion"][row]
-        asked = day[place]
-        live = ~np.isnat(asked) & ~(effective > asked) & ~(deletion < asked)
-        place, row = place[live], row[live]
-        order = np.lexsort((row, place))
-        return Matches(self, place[order], row[order])
+        found_on_day = Matches(self, place, row).on(day)
+        order = np.lexsort((found_on_day.row, found_on_day.place))
+        return Matches(self, found_on_day.place[order], found_on_day.row[order])
+
+    def outlined(self, group: Integers, day: Dates) -> Matches:
+        """Return what the rows of each group say apart from their axis, live on its day.
+
+        Of rows that differ in nothing else one stands for all.
+        """
+        outline = self.outline
+        assert outline is not None  # noqa: S101 - a rule asks only listings that are outlined
+        begin = np.searchsorted(outline.group, group)
+        width = np.searchsorted(outline.group, group, side="right") - begin
+        place = np.repeat(np.arange(len(group)), width)
+        at = np.arange(len(place)) - np.repeat(np.cumsum(width) - width - begin, width)
+        return Matches(self, place, outline.row[at]).on(day)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -360,4 +413,5 @@ def _seen(spec: ListingSpec, columns: Mapping[str, npt.NDArray[Any]], tenant: st
     names = (f"{axis.name}_first", f"{axis.name}_last") if axis.form in RANGES else (axis.name,) * 2
     first, last = (seen[name].astype(np.int64) for name in names)
     group = seen[spec.group] if spec.group else np.zeros(len(first), np.int64)
-    return Listing(spec, seen, _Cells.of(first, last, group.astype(np.int64)))
+    outline = _Outline.of(spec, seen) if spec.outlined else None
+    return Listing(spec, seen, _Cells.of(first, last, group.astype(np.int64)), outline)

@@ -75,7 +75,7 @@ _SPECS: Final = (
         "benefit_limits",
         "How much of a benefit a plan covers in a period.",
         _PLAN,
-        ListingField("benefit", Form.TEXT, "Name of the benefit; codes share it", key=True),
+        ListingField("benefit", Form.LABEL, "Name of the benefit; codes share it", key=True),
         ListingField("measure", Form.CHOICE, "What is counted", choices=MEASURES),
         ListingField("period", Form.CHOICE, "Over which time", choices=PERIODS),
         ListingField("plan_year_month", Form.COUNT, "First month of a plan year", optional=True),
@@ -272,7 +272,7 @@ _SPECS: Final = (
     _procedures(
         "coverage_policies",
         "Coverage policies and articles, with the codes that they speak of.",
-        ListingField("policy", Form.TEXT, "Id of the policy or article, such as A57718", key=True),
+        ListingField("policy", Form.LABEL, "Id of the policy or article, such as A57718", key=True),
         ListingField("version", Form.TEXT, "Its version or revision"),
         ListingField("level", Form.CHOICE, "Whose policy it is", choices=POLICY_LEVELS),
         ListingField(
@@ -313,7 +313,8 @@ _SPECS: Final = (
                 key=True,
             ),
         ),
-        "policy",
+        group="policy",
+        outlined=True,
     ),
     _procedures(
         "comprehensive_procedures",
@@ -339,7 +340,7 @@ _SPECS: Final = (
         "Documents that equipment needs on file.",
         _LOB,
         ListingField(
-            "document", Form.TEXT, "Kind of document, as in the members' documents", key=True
+            "document", Form.LABEL, "Kind of document, as in the members' documents", key=True
         ),
     ),
     _procedures(

@@ -218,9 +218,13 @@ def _diagnoses(key: int) -> dict[str, Value]:
 def _listing(spec: ListingSpec) -> TableOfRows:
     """A listing names its rows by tenant, codes, what else may be told apart, and first day."""
     key = next(iter(spec.axis.columns))
-    named = [name for each in spec.fields for name in each.columns if each.key]
+    # The key of a label says what the label says.
+    keys_of_labels = {each.key_column for each in spec.fields}
+    named = [
+        n for each in spec.fields for n in each.columns if each.key and n not in keys_of_labels
+    ]
     further = ["tenant", *list(spec.axis.columns)[1:], *named, "effective"]
-    values = [name for name in spec.columns if name not in {key, *further}]
+    values = [name for name in spec.columns if name not in {key, *further, *keys_of_labels}]
     words = {name: _words_of(each) for each in spec.fields for name in each.columns}
 
     def read(snapshot: Snapshot, dataset: str, _: int) -> Rows:

@@ -25,6 +25,7 @@ _FORMS: Final = {
     Form.RATIO_E4: "number, up to 4 decimals",
     Form.DEGREES_E4: "degrees, up to 4 decimals, with a sign",
     Form.TEXT: "text, up to 60 characters",
+    Form.LABEL: "text, up to 60 characters",
     Form.LINE_OF_BUSINESS: "medicare_ffs, medicare_advantage, medicaid, commercial, other",
     Form.SEX: "F, M",
     Form.TAXONOMIES: "the beginning of a taxonomy code",

@@ -79,6 +79,8 @@ def _values(row: Row, spec: ListingSpec) -> dict[str, Any]:
             values |= zip(each.columns, _range(row, each), strict=True)
         else:
             values[each.name] = _scalar(row, each)
+        if each.key_column:
+            values[each.key_column] = _word(row, each)
     effective, deletion = row.date("effective_from"), row.date("effective_to")
     if effective and deletion and deletion < effective:
         raise row.refused("the row ends before it begins", "effective_from up to effective_to")
@@ -182,6 +184,7 @@ _SCALARS: Final[Mapping[Form, Read]] = {
     Form.CARRIER: _number,
     Form.WORD: _word,
     Form.TEXT: _text,
+    Form.LABEL: _text,
     Form.COUNT: lambda row, each: row.integer(each.name, 0, _COUNT_MAX),
     Form.UNITS: _scaled(3),
     Form.CENTS: _scaled(2),

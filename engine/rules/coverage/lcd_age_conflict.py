@@ -1,10 +1,24 @@
-"""Diagnoses that do not go with the patient's age."""
+"""Diagnoses and services that do not go with the patient's age."""
+
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from engine.calendar import completed_years
 from engine.columns import INSTITUTIONAL, Batch, Dates, Ints
+from engine.facts import Facts
 from engine.reference import AGE_CLASSES, Reference
+from engine.rules.coverage.policies import (
+    CAVEAT,
+    EVIDENCE,
+    NAMES,
+    excluded_by_all,
+    is_prevailing,
+    policies_of_lines,
+    policy_evidence,
+)
+from engine.rules.listed import gap_of
 from engine.rules.rule import (
     Action,
     Category,
@@ -14,10 +28,15 @@ from engine.rules.rule import (
     NotEvaluated,
     Scope,
     Severity,
+    Variant,
     example,
     line,
     rule,
 )
+from engine.tables.listing import NONE
+
+_DIAGNOSIS, _POLICY = range(2)
+_MASSACHUSETTS: Final = {"npi": "1234567893", "entity_type": 2, "zip": "02101"}
 
 
 @rule(
@@ -29,17 +48,20 @@ from engine.rules.rule import (
     action=Action.PEND,
     certainty=Certainty.APPLY,
     carc="6",
-    cites="Medicare Code Editor definitions, age conflict edit",
-    datasets=("diagnosis_age_class",),
+    cites="Medicare Code Editor definitions, age conflict edit; text of the coverage policy",
+    variants={"diagnosis": Variant(), "policy": Variant()},
+    datasets=("diagnosis_age_class", "coverage_policies"),
     evidence={
+        **EVIDENCE,
+        "age": Kind.COUNT,
         "diagnosis": Kind.CODE,
         "age_class": Kind.NAME,
         "age_from": Kind.COUNT,
         "age_to": Kind.COUNT,
     },
-    names={"age_class": AGE_CLASSES},
+    names={**NAMES, "age_class": AGE_CLASSES},
     caveat=(
-        "Age ranges of coverage articles are not read yet. Which diagnoses belong to an age class "
+        f"{CAVEAT} Which diagnoses belong to an age class "
         "is a small table of this project, unverified against the Medicare Code Editor."
     ),
     examples=[
@@ -82,14 +104,55 @@ from engine.rules.rule import (
             hit=True,
             hit_lines=(1, 2),
         ),
+        example(
+            "younger than the policy of the contractor covers",
+            line("99174"),
+            birth="2020-10-16",
+            hit=True,
+            hit_lines=(1,),
+            variant="policy",
+        ),
+        example("on the birthday from which it covers", line("99174"), birth="2020-10-15"),
+        example(
+            "one of two policies of a contractor covers the age",
+            line("99174"),
+            birth="2012-01-01",
+            billing_provider=_MASSACHUSETTS,
+        ),
+        example(
+            "neither of them does",
+            line("99174"),
+            birth="2021-01-01",
+            billing_provider=_MASSACHUSETTS,
+            hit=True,
+            variant="policy",
+        ),
+        example(
+            "a national policy goes before the contractor's",
+            line("77082"),
+            birth="1965-01-01",
+            hit=True,
+            variant="policy",
+        ),
+        example("the age of the national policy", line("77082"), birth="1960-01-01"),
+        example("the policy is Medicare's", line("99174"), birth="2021-01-01", insurance_type="CI"),
         example("a diagnosis of every age", line("99213"), dx=("E119",), birth="2017-10-15"),
     ],
 )
-def find(batch: Batch, reference: Reference) -> Hits:
-    """A diagnosis that a line rests on belongs to an age class that excludes the patient's age."""
+def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
+    """The age of the patient is outside that of a diagnosis of the line, or of a policy for it."""
+    born = NotEvaluated("no_birth_date", claims=np.isnat(batch.claims.birth_date))
+    gaps = gap_of(reference.diagnosis_age_class, reference.listing("coverage_policies"))
+    by_policy = _by_policy(batch, reference, facts)
+    joined = Hits.joined(_by_diagnosis(batch, reference), by_policy)
+    return replace(joined, not_evaluated=(born, *gaps, *by_policy.not_evaluated))
+
+
+def _by_diagnosis(batch: Batch, reference: Reference) -> Hits:
+    """Hits on diagnoses of an age class."""
     claims, diagnoses, table = batch.claims, batch.diagnoses, reference.diagnosis_age_class
     if not table.loaded:
-        return Hits.none(NotEvaluated("no_dataset", claims=np.ones(len(claims), np.bool_)))
+        return Hits.none()
     day = _age_day(batch)
     youngest, oldest, age_class = table.age_range(diagnoses.code, day[diagnoses.claim])
     classed = np.flatnonzero(age_class)
@@ -97,21 +160,62 @@ def find(batch: Batch, reference: Reference) -> Hits:
     known = born <= seen
     classed = classed[known]
     age = completed_years(born[known], seen[known])
-    conflict = classed[(age < youngest[classed]) | (age > oldest[classed])]
+    outside = (age < youngest[classed]) | (age > oldest[classed])
+    conflict, age = classed[outside], age[outside]
     hit, line = _lines_of(batch, conflict)
     kept, hit = np.unique(hit, return_inverse=True)
-    conflict = conflict[kept]
+    conflict, age = conflict[kept], age[kept]
+    count = len(conflict)
     return Hits(
         claim=diagnoses.claim[conflict],
         line_hit=hit,
         line=line,
+        variant=np.full(count, _DIAGNOSIS),
         evidence={
+            "policy": np.zeros(count, "S1"),
+            "version": np.zeros(count, "S1"),
+            "level": np.full(count, NONE),
+            "carrier": np.full(count, NONE),
+            "age": age,
             "diagnosis": diagnoses.code[conflict],
             "age_class": age_class[conflict],
             "age_from": youngest[conflict],
             "age_to": oldest[conflict],
         },
-        not_evaluated=(NotEvaluated("no_birth_date", claims=np.isnat(claims.birth_date)),),
+    )
+
+
+def _by_policy(batch: Batch, reference: Reference, facts: Facts) -> Hits:
+    """Hits on lines of which every policy on age excludes the patient's."""
+    policies = policies_of_lines(batch, reference, facts)
+    found, count = policies.found, len(batch.lines)
+    found = found.where(
+        is_prevailing(found, (found["age_from"] != NONE) | (found["age_to"] != NONE), count)
+    )
+    born = batch.of_line(batch.claims.birth_date)[found.place]
+    day = batch.of_line(_age_day(batch))[found.place]
+    known = born <= day
+    found = found.where(known)
+    if not len(found):
+        return Hits.none(*policies.not_evaluated)
+    age = np.full(count, NONE)
+    age[found.place] = completed_years(born[known], day[known])
+    own, youngest, oldest = age[found.place], found["age_from"], found["age_to"]
+    excluded = (own < youngest) | ((oldest != NONE) & (own > oldest))
+    row = found.first(count)
+    return Hits.on_lines(
+        batch,
+        excluded_by_all(found, excluded, count),
+        variant=np.full(count, _POLICY),
+        evidence={
+            **policy_evidence(found, count),
+            "age": age,
+            "diagnosis": np.zeros(count, np.int64),
+            "age_class": np.full(count, NONE),
+            "age_from": found.listing.columns["age_from"][row],
+            "age_to": found.listing.columns["age_to"][row],
+        },
+        not_evaluated=policies.not_evaluated,
     )
 
 

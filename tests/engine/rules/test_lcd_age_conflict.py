@@ -4,6 +4,7 @@ from claimgate.v1 import score_pb2
 
 from engine.decode import decode
 from engine.examples import claim_of
+from engine.facts import look_up
 from engine.rules.coverage.lcd_age_conflict import find as age_conflict
 from engine.rules.rule import example, line
 
@@ -16,7 +17,7 @@ def found(reference, *claims):
         [score_pb2.ClaimBatch(claims=[claim_of(c, str(n)) for n, c in enumerate(claims)])],
         allow_zero_charge=True,
     )
-    hits = age_conflict.find(batch, reference)
+    hits = age_conflict.find(batch, reference, look_up(batch, reference))
     numbers = batch.lines.number[hits.line]
     return hits, [
         (int(claim), numbers[hits.line_hit == hit].tolist()) for hit, claim in enumerate(hits.claim)
