@@ -7,6 +7,8 @@ import numpy as np
 from engine.columns import Batch
 from engine.facts import Facts
 from engine.reference import Reference
+from engine.rules.listed import gap_of, rows_of_lines
+from engine.rules.place_of_service.listed_places import refused
 from engine.rules.rule import (
     Action,
     Category,
@@ -42,13 +44,13 @@ _INCIDENT_TO: Final = 5
     },
     carc="5/58",
     cites="Medicare Claims Processing Manual ch. 26 s. 10.5, ch. 12 s. 20.4.2; MPFS NA indicator",
-    datasets=("place_of_service", "mpfs"),
+    datasets=("place_of_service", "mpfs", "place_restrictions"),
     evidence={"place_of_service": Kind.POS, "setting": Kind.NAME, "pc_tc": Kind.COUNT},
     names={"setting": ("non-facility", "facility")},
     caveat=(
-        "Of places that a code excludes, only incident-to services (PC/TC 5) in a facility are "
-        "known; lists of a payer's own are not read. Inside a facility the global form of a code "
-        "with a professional and a technical part fires on purpose: 26 is billed there."
+        "A code excludes facilities where its PC/TC indicator says incident-to (5), and the places "
+        "of the payer's table. Inside a facility the global form of a code with a professional and "
+        "a technical part fires on purpose: 26 is billed there."
     ),
     examples=[
         example("an unassigned place", line("99213", pos="29"), hit=True, variant="unassigned"),
@@ -89,6 +91,25 @@ _INCIDENT_TO: Final = 5
         example("the same service in the office", line("96372", pos="11")),
         example("no office price, but not payable at all", line("99252", pos="11")),
         example("one digit: a matter of form", line("99213", pos="1")),
+        example(
+            "ground mileage outside an ambulance",
+            line("A0425", pos="11"),
+            hit=True,
+            variant="excluded",
+        ),
+        example("in an ambulance, one of two places allowed", line("A0425", pos="42")),
+        example(
+            "a preventive visit to an inpatient, which the payer excludes",
+            line("99385", pos="21"),
+            hit=True,
+            variant="excluded",
+        ),
+        example("the same in the office", line("99385", pos="11")),
+        example(
+            "before the payer excluded it",
+            line("99385", pos="21", day="2024-12-31"),
+            received="2025-01-10",
+        ),
         example("an institutional line has no place", line("27447"), institutional=True),
     ],
 )
@@ -103,11 +124,13 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
         facts.facility, mpfs.facility_na[facts.mpfs], mpfs.non_facility_na[facts.mpfs]
     )
     pc_tc = mpfs.pctc[facts.mpfs]
-    excluded = facts.facility & (pc_tc == _INCIDENT_TO)
-    found = unassigned | (payable & (not_applicable | excluded))
-    variant = np.where(
-        unassigned, _UNASSIGNED, np.where(payable & excluded, _EXCLUDED, _NOT_APPLICABLE)
-    )
+    restrictions = reference.listing("place_restrictions")
+    excluded = payable & facts.facility & (pc_tc == _INCIDENT_TO)
+    listed = rows_of_lines(restrictions, batch, facts)
+    if len(listed):
+        excluded |= refused(listed, lines.place_of_service[listed.place], len(lines))
+    found = unassigned | excluded | (payable & not_applicable)
+    variant = np.where(unassigned, _UNASSIGNED, np.where(excluded, _EXCLUDED, _NOT_APPLICABLE))
     coded = named & (lines.procedure > 0)
     return Hits.on_lines(
         batch,
@@ -124,5 +147,6 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
                 "no_release" if mpfs.releases.loaded else "no_dataset",
                 lines=coded & ~facts.mpfs_in_force,
             ),
+            *gap_of(restrictions, reason="no_list"),
         ),
     )
