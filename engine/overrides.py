@@ -163,7 +163,7 @@ def effects_of(policy: Policy, batch: Batch) -> Effects:
     for override in sorted(policy.overrides, key=lambda each: each.tier):
         mask = override.match.claims(batch.claims)
         if mask is None or mask.any():
-            by_rule.setdefault(override.rule, []).append(_Entry(override, mask))
+            by_rule.setdefault(override.rule_id, []).append(_Entry(override, mask))
     if of_claims := by_rule.pop("", None):
         thresholds = _thresholds(policy, of_claims, len(batch.claims))
     carcs = (o.carc for entries in by_rule.values() for o, _ in entries if o.carc is not None)

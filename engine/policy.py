@@ -5,6 +5,7 @@ Thresholds, the model's part, and what it changes about rules and for whom (doma
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
@@ -67,7 +68,7 @@ class Override:
     With a rule it changes the rule, without one the thresholds.
     """
 
-    rule: str = ""
+    rule_id: str = ""
     tier: Tier = Tier.TENANT
     match: Match = ALL
     enabled: bool | None = None
@@ -140,8 +141,8 @@ class Policy:
 
     def __post_init__(self) -> None:
         """Refuse a policy that cannot be meant, whatever the rules are."""
-        if not self.name:
-            raise PolicyError("name", "a name")
+        if not re.fullmatch(r"[\w.-]{1,64}", self.name, re.ASCII):
+            raise PolicyError("name", "1 to 64 letters, digits, dots, hyphens or underscores")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise PolicyError(name, " or ".join(allowed))
@@ -160,13 +161,13 @@ class Policy:
         """Refuse overrides of rules, cases or parameters that do not exist or must not be eased."""
         by_id = {rule.id: rule for rule in rules}
         for path, override in self._paths:
-            if override.rule:
-                if override.rule not in by_id:
+            if override.rule_id:
+                if override.rule_id not in by_id:
                     raise PolicyError(
-                        f"{path}.rule", "the id of a rule; `claimgate rules list` shows them"
+                        f"{path}.rule_id", "the id of a rule; `claimgate rules list` shows them"
                     )
-                _check_against(path, override, by_id[override.rule])
-                _check_guards(path, override, by_id[override.rule])
+                _check_against(path, override, by_id[override.rule_id])
+                _check_guards(path, override, by_id[override.rule_id])
 
     @cached_property
     def version(self) -> str:
@@ -192,7 +193,7 @@ class Policy:
         for each in fields(self):
             if isinstance(each.default, float):
                 content[each.name] = float(content[each.name])
-        ordered = sorted(self.overrides, key=lambda each: (each.tier, each.rule))
+        ordered = sorted(self.overrides, key=lambda each: (each.tier, each.rule_id))
         content["overrides"] = [_override_content(each) for each in ordered]
         return content
 
@@ -202,7 +203,7 @@ class Policy:
             tier=Tier.LOB, review_min=self.review_min, deny_min=self.deny_min
         )  # of the policy itself: below every override, since it stands first
         ranked = sorted(
-            [("", own), *(pair for pair in self._paths if not pair[1].rule)],
+            [("", own), *(pair for pair in self._paths if not pair[1].rule_id)],
             key=lambda pair: pair[1].tier if pair[0] else 0,
         )
         for (at, (path, one)), (other_at, (other_path, other)) in product(
@@ -228,7 +229,7 @@ class Policy:
         for path, override in self._paths:
             for lock_path, lock in self._paths:
                 if (
-                    lock.rule != override.rule
+                    lock.rule_id != override.rule_id
                     or lock.tier >= override.tier
                     or not lock.match.covers(override.match)
                 ):
@@ -255,7 +256,7 @@ def _override_content(override: Override) -> dict[str, Any]:
     match = {name: getattr(override.match, name) for name in override.match.given}
     return {
         "tier": override.tier,
-        "rule": override.rule,
+        "rule_id": override.rule_id,
         "match": {
             name: sorted(value) if isinstance(value, tuple) else value
             for name, value in match.items()
@@ -281,18 +282,18 @@ def _check_override(path: str, override: Override) -> None:
     if "deny_min" in given and not given["deny_min"] >= 0:
         raise PolicyError(f"{path}.deny_min", "0 or more; above 1 switches it off")
     for name in given:
-        if bool(override.rule) == (name in THRESHOLDS):
+        if bool(override.rule_id) == (name in THRESHOLDS):
             raise PolicyError(
                 f"{path}.{name}",
                 "an override without a rule: thresholds are of whole claims"
-                if override.rule
+                if override.rule_id
                 else "a rule beside it",
             )
     for at, name in enumerate(override.locked):
         if name not in given:
             raise PolicyError(f"{path}.locked[{at}]", "a field that the same override gives")
     override.match.check(f"{path}.match")
-    whole = not override.rule or override.params
+    whole = not override.rule_id or override.params
     for name in (*LINE_FILTERS, "variants"):
         if whole and getattr(override.match, name):
             raise PolicyError(
@@ -317,8 +318,11 @@ def _check_against(path: str, override: Override, rule: Rule) -> None:
                 raise PolicyError(
                     f"{path}.match", f"none beside params.{name}: a list holds for every claim"
                 )
-        elif type(value) is not type(default):
-            raise PolicyError(f"{path}.params.{name}", f"a number of type {type(default).__name__}")
+        elif not isinstance(value, int | float if isinstance(default, float) else int):
+            raise PolicyError(
+                f"{path}.params.{name}",
+                "a number" if isinstance(default, float) else "a whole number",
+            )
 
 
 def _one_of(names: Iterable[str], kind: str) -> str:

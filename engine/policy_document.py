@@ -32,21 +32,22 @@ def policy_of(document: Mapping[str, Any]) -> Policy:
 
 
 def document_of(policy: Policy) -> dict[str, Any]:
-    """Return the document of a policy: what differs from the defaults."""
-    document = {
-        each.name: getattr(policy, each.name)
-        for each in fields(policy)
-        if each.name == "name" or getattr(policy, each.name) != each.default
-    }
-    if policy.overrides:
-        document["overrides"] = [_override_document(each) for each in policy.overrides]
-    return document
+    """Return the document of a policy: its name, and what differs from the defaults."""
+    differs = {each.name for each in fields(policy) if getattr(policy, each.name) != each.default}
+    whole = whole_document_of(policy)
+    return {name: value for name, value in whole.items() if name in {"name", *differs}}
+
+
+def whole_document_of(policy: Policy) -> dict[str, Any]:
+    """Return the document of a policy with every field given."""
+    document = {each.name: getattr(policy, each.name) for each in fields(policy)}
+    return document | {"overrides": [_override_document(each) for each in policy.overrides]}
 
 
 def _override_document(override: Override) -> dict[str, Any]:
     document: dict[str, Any] = {"tier": override.tier.name.lower()}
-    if override.rule:
-        document["rule"] = override.rule
+    if override.rule_id:
+        document["rule_id"] = override.rule_id
     match = {name: _plain(getattr(override.match, name)) for name in override.match.given}
     if match:
         document["match"] = match
@@ -162,7 +163,7 @@ _MATCH: Final[Mapping[str, Read]] = {
     each.name: _texts if each.default == () else _day for each in fields(Match)
 }
 _OVERRIDE: Final[Mapping[str, Read]] = {
-    "rule": _text,
+    "rule_id": _text,
     "tier": _word(Tier),
     "match": _match,
     "enabled": _flag,

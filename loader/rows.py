@@ -410,7 +410,7 @@ HIT_COLUMNS: Final = (
     *_KEY,
     *("result_no", "hit_no", "exposure_cents", "suppressed", "rule_id", "variant", "category"),
     *("scope", "line_numbers", "codes", "action", "certainty", "severity", "weight", "carc"),
-    *("dataset_release", "evidence"),
+    *("dataset_release", "evidence", "shadow"),
 )
 _HIT_HEAD: Final = len(HIT_COLUMNS).to_bytes(2, "big")
 _HIT_INTEGERS: Final = Struct(">ihihiq")
@@ -450,6 +450,7 @@ def _hit_row(head: bytes, number: int, hit: score_pb2.RuleHit) -> bytes:
             _TEXT[hit.carc],
             _TEXT[hit.dataset_release],
             _field(_JSONB_VERSION + evidence.encode()),
+            _TRUE if hit.shadow else _FALSE,
         )
     )
 

@@ -19,12 +19,16 @@ from prometheus_client import (
 
 from engine.pipeline import Engine
 from server.children import on_hangup, until_stopped
+from server.database import Database, open_database
 from server.embedded_model import model_at
-from server.engines import Engines
+from server.engines import Engines, TenantScorers
 from server.gather import Gatherer, Model
 from server.metrics import Metrics
 from server.model_client import ModelClient
 from server.monitoring import monitored
+from server.policies import Policies
+from server.policy_database import PolicyDatabase
+from server.policy_files import PolicyFiles
 from server.reference import ReferenceServicer
 from server.service import Parts, Serving, serving
 from server.settings import DISABLED, Settings
@@ -80,11 +84,19 @@ async def serve_here(
     async with (
         model_at(settings) as model_address,
         _model_client(settings, model_address) as model,
+        _database(settings) as database,
     ):
+        policy_database = _policy_database(settings, database)
+        policies = Policies(
+            engines.engine.policy,
+            _policy_files(settings) or policy_database,
+            metrics,
+            settings.policy_poll_ms,
+        )
         gatherer = Gatherer(model, metrics)
         parts = Parts(
-            scorer=engines.scorer,
-            reference=ReferenceServicer(engines),
+            scorer=TenantScorers(engines, policies).scorer,
+            reference=ReferenceServicer(engines, policies, policy_database),
             gather=gatherer.gather,
             metrics=metrics,
         )
@@ -94,6 +106,7 @@ async def serve_here(
                 watches = (
                     gatherer.watch(),
                     tables.watch(),
+                    policies.watch(),
                     metrics.keep_fresh(lambda: service.batcher.queued_claims),
                 )
                 await _until_stopped(service, watches, ready, with_parent=with_parent)
@@ -131,6 +144,34 @@ async def _until_stopped(
         await until_stopped(with_parent=with_parent)
         for watch in watching:
             watch.cancel()
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[Database | None]:
+    """Yield production Postgres, where the settings name it."""
+    if settings.production_url is None:
+        yield None
+        return
+    async with open_database(
+        settings.production_url,
+        connections_max=settings.database_connections_max,
+        query_s=settings.database_query_ms / 1000,
+    ) as database:
+        yield database
+
+
+def _policy_files(settings: Settings) -> PolicyFiles | None:
+    """Return the folder of policies, where the settings name it; a wrong file ends the start."""
+    if settings.policy_folder is None:
+        return None
+    files = PolicyFiles(settings.policy_folder)
+    files.check()
+    return files
+
+
+def _policy_database(settings: Settings, database: Database | None) -> PolicyDatabase | None:
+    """Return where policies are stored, unless they come from files."""
+    return PolicyDatabase(database) if database and settings.policy_folder is None else None
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ def serve(
     listen: str | None = None,
     workers: int | None = None,
     reference: Path | None = None,
+    policy_folder: Path | None = None,
     model: str | None = None,
     metrics: str | None = None,
     plaintext_anywhere: bool = False,
@@ -31,6 +32,7 @@ def serve(
         listen: Address of the gRPC port, HOST:PORT; port 0 takes a free one. [127.0.0.1:50051]
         workers: Processes that share the port, one core each. [1]
         reference: Folder made by `reference build`; left out, the sample tables.
+        policy_folder: Folder of policies, TENANT.toml each; left out, from the database if any.
         model: Address of a TensorFlow Serving server, or `disabled`; left out, the embedded one.
         metrics: Address of /metrics, /health and /ready; empty for none. [127.0.0.1:9464]
         plaintext_anywhere: Allow a port without TLS on an address that other machines reach.
@@ -45,6 +47,7 @@ def serve(
         "listen": listen,
         "workers": workers,
         "reference": reference,
+        "policy_folder": policy_folder,
         "model_address": model,
         "metrics_listen": metrics,
         "plaintext_anywhere": plaintext_anywhere or None,

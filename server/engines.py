@@ -1,24 +1,48 @@
 """The engine in use: whoever scores takes it once and keeps it, so that no answer rests on two."""
 
+from dataclasses import dataclass, replace
+
 from engine.pipeline import Engine
+from engine.policy import Policy
 from server.engine_scorer import EngineScorer
+from server.policies import Policies
 
 
 class Engines:
     """Holds the engine that new work is done with, until another takes its place."""
 
     def __init__(self, engine: Engine) -> None:
-        self._scorer = EngineScorer(engine)
+        self._engine = engine
+        self._scorers: dict[str, EngineScorer] = {}
 
     @property
     def engine(self) -> Engine:
-        """The engine in use now; ask once for what has to fit together."""
-        return self._scorer.engine
+        """The engine in use now, under the default policy; ask once for what has to fit."""
+        return self._engine
 
-    def scorer(self) -> EngineScorer:
-        """Return what a pass that begins now scores with, to its end."""
-        return self._scorer
+    def under(self, policy: Policy) -> EngineScorer:
+        """Return what a pass that begins now scores with, to its end, under a checked policy."""
+        scorer = self._scorers.get(policy.version)
+        if scorer is None:
+            scorer = EngineScorer(replace(self._engine, policy=policy))
+            # One for each policy in use: those of earlier versions are few and hold no tables of
+            # their own.
+            self._scorers[policy.version] = scorer
+        return scorer
 
     def replace(self, engine: Engine) -> None:
         """Have new work done with another engine; the old one ends with the last pass on it."""
-        self._scorer = EngineScorer(engine)
+        self._engine = engine
+        self._scorers = {}
+
+
+@dataclass(frozen=True, slots=True)
+class TenantScorers:
+    """The engine in use, under the policy of whoever's claims are scored."""
+
+    engines: Engines
+    policies: Policies
+
+    async def scorer(self, tenant: str) -> EngineScorer:
+        """Return what a pass of a tenant that begins now scores with, to its end."""
+        return self.engines.under((await self.policies.of(tenant)).policy)

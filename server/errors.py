@@ -13,6 +13,9 @@
     ├── DeadlineError             the answer would come too late
     ├── DrainingError             the process is going away
     ├── DatabaseUnavailableError  production Postgres does not answer
+    ├── PolicyChangedError        somebody else has changed the policy meanwhile
+    ├── PolicyUnusableError       no stored policy of the tenant can be used
+    ├── NotConfiguredError        a setting that the call needs is not given
     └── InternalFaultError        our own fault; only its id leaves the process
 
 The code raises these; nothing but this file names a status code. Their texts hold ids, counts and
@@ -149,6 +152,37 @@ class DatabaseUnavailableError(CallFaultError):
         )
 
 
+class PolicyChangedError(CallFaultError):
+    """A policy is not at the version that the caller read."""
+
+    def __init__(self, expected_version: int, version: int) -> None:
+        super().__init__(
+            f"the policy is at version {version}, the change was made to version "
+            f"{expected_version}; read version {version} and make the change to that",
+            expected_version=expected_version,
+            version=version,
+        )
+
+
+class PolicyUnusableError(CallFaultError):
+    """None of the tenant's policies in force can be used, and no other takes their place."""
+
+    def __init__(self, field: str, expected: str) -> None:
+        super().__init__(
+            f"the policy cannot be used: field {field}: expected {expected}; "
+            "store a version that is right",
+            field=field,
+            expected=expected,
+        )
+
+
+class NotConfiguredError(CallFaultError):
+    """The call needs a setting that this service was started without."""
+
+    def __init__(self, what: str, setting: str) -> None:
+        super().__init__(f"{what}; start the service with {setting}", setting=setting)
+
+
 class InternalFaultError(CallFaultError):
     """A fault of the service itself: the id finds it in the log, nothing else leaves."""
 
@@ -179,6 +213,9 @@ STATUS: Final[Mapping[type[CallFaultError], tuple[StatusCode, _Reason]]] = {
     DeadlineError: (StatusCode.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE),
     DrainingError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DRAINING),
     DatabaseUnavailableError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DATABASE_UNAVAILABLE),
+    PolicyChangedError: (StatusCode.ABORTED, reasons.ERROR_REASON_POLICY_CHANGED),
+    PolicyUnusableError: (StatusCode.FAILED_PRECONDITION, reasons.ERROR_REASON_POLICY_UNUSABLE),
+    NotConfiguredError: (StatusCode.FAILED_PRECONDITION, reasons.ERROR_REASON_NOT_CONFIGURED),
     InternalFaultError: (StatusCode.INTERNAL, reasons.ERROR_REASON_INTERNAL),
 }
 

@@ -69,6 +69,7 @@ class Metrics:
         self._define_passes(registry)
         self._define_findings(registry)
         self._define_tables(registry)
+        self._define_policies(registry)
 
     def _define_calls(self, registry: CollectorRegistry) -> None:
         """Define the metrics that gRPC dashboards expect, under the names they expect."""
@@ -141,6 +142,14 @@ class Metrics:
             "Claims that wait for a pass.",
             registry=registry,
             multiprocess_mode="livesum",
+        )
+
+    def _define_policies(self, registry: CollectorRegistry) -> None:
+        self.policy_faults = Counter(
+            "claimgate_policy_faults_total",
+            "Stored policies that were refused or not read; the last good one stays in use.",
+            ("fault",),
+            registry=registry,
         )
 
     def _define_tables(self, registry: CollectorRegistry) -> None:

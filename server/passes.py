@@ -9,7 +9,7 @@ from opentelemetry import trace
 
 from engine.gathered import Gathered
 from server.batcher import Work
-from server.errors import InternalFaultError, new_error_id
+from server.errors import CallFaultError, InternalFaultError, new_error_id
 from server.metrics import Metrics
 from server.scorer import CurrentScorer, EngineThread, Judged
 from server.telemetry import stack_of, trace_id_of
@@ -38,6 +38,11 @@ class Passes:
         try:
             judged = await self._judged(works)
             answers = list(zip(works, judged.answers, strict=True))
+        except CallFaultError as fault:
+            # Of the tenant, not of a message: its policy cannot be had.
+            for work in works:
+                work.fail(fault)
+            return
         except Exception as error:  # noqa: BLE001 - the outermost edge of a pass
             await self._run_alone(works, error)
             return
@@ -71,7 +76,7 @@ class Passes:
             set_status_on_exception=False,
         ):
             # Taken once: what was read with one set of tables must be scored with the same.
-            scorer = self._scorer()
+            scorer = await self._scorer(works[0].tenant)
             messages = [work.message for work in works]
             read = await self._thread.run("read", scorer.read, messages)
             with self._metrics.stage("gather"):

@@ -1,18 +1,33 @@
 """ReferenceService: what the answers rest on, read from the engine that gives them now."""
 
-from datetime import date
-from typing import TYPE_CHECKING, Final, cast
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from claimgate.v1 import policy_pb2
 from claimgate.v1 import reference_service_pb2 as pb
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceServicer
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from engine.codes import code36
+from engine.policy import Policy, PolicyError
+from engine.policy_document import document_of, policy_of
 from engine.reference import ProcedureFacts, describe
 from engine.rules.rule import Rule
 from engine.tables.snapshot import Release
-from server.calls import Context
+from server.calls import Context, current_call
 from server.engines import Engines
-from server.errors import InvalidFieldError, NotFoundError
+from server.errors import (
+    InvalidFieldError,
+    NotConfiguredError,
+    NotFoundError,
+    PolicyChangedError,
+    PolicyUnusableError,
+)
+from server.policies import Policies, PolicyVersion
+from server.policy_database import PolicyDatabase, PolicyRow
+from server.policy_messages import document_in, stamp, version_message, whole_message_of
 
 if TYPE_CHECKING:
     from claimgate.v1 import score_pb2
@@ -22,13 +37,22 @@ SERVICE: Final = pb.DESCRIPTOR.services_by_name["ReferenceService"].full_name
 _FEE_MODIFIERS: Final = ("", "26", "TC", "53")
 _CODE_LENGTH: Final = 5
 _ISO_LENGTH: Final = len("2025-10-31")
+_PAGE: Final = 50
+_PAGE_MAX: Final = 200
+_PAGE_TOKEN: Final = re.compile("[1-9][0-9]{0,8}")
+_VERSION_MAX: Final = 2**31 - 2
+"""Version numbers are integers of the database; the next one has to be one too."""
 
 
 class ReferenceServicer(ReferenceServiceServicer):
     """Shows tables, rules and policy."""
 
-    def __init__(self, engines: Engines) -> None:
+    def __init__(
+        self, engines: Engines, policies: Policies, policy_database: PolicyDatabase | None = None
+    ) -> None:
         self._engines = engines
+        self._policies = policies
+        self._policy_database = policy_database
 
     async def ListReleases(  # noqa: N802
         self, _request: pb.ListReleasesRequest, _context: Context
@@ -68,21 +92,164 @@ class ReferenceServicer(ReferenceServiceServicer):
         raise NotFoundError("rule; ListRules shows them")
 
     async def GetPolicy(  # noqa: N802
-        self, _request: pb.GetPolicyRequest, _context: Context
+        self, request: pb.GetPolicyRequest, _context: Context
     ) -> pb.GetPolicyResponse:
-        """Show the policy that the caller's claims are scored under."""
-        policy = self._engines.engine.policy
-        return pb.GetPolicyResponse(
-            policy_version=policy.version,
-            review_min=policy.review_min,
-            deny_min=policy.deny_min,
-            approval_threshold=policy.approval_threshold,
-            model_weight=policy.model_weight,
-            ml_reject_policy=policy.ml_reject_policy,
-            auto_partial=policy.auto_partial,
-            format_reject_mode=policy.format_reject_mode,
-            allow_zero_charge=policy.allow_zero_charge,
+        """Show the policy that the caller's claims are scored under, or another version of it."""
+        tenant = current_call().principal.tenant
+        if request.HasField("version"):
+            row = await self._stored().version(tenant, _number("version", request.version))
+            if row is None:
+                raise NotFoundError("policy version", version=request.version)
+            return _policy(_parsed(row), valid=row.in_force)
+        return _policy(await self._policies.of(tenant), valid=True)
+
+    async def UpdatePolicy(  # noqa: N802
+        self, request: pb.UpdatePolicyRequest, _context: Context
+    ) -> pb.UpdatePolicyResponse:
+        """Store the next version of the caller's policy."""
+        principal, store = current_call().principal, self._stored()
+        new = PolicyVersion(
+            await self._changed(store, principal.tenant, request),
+            author=principal.name,
+            approver=request.approver.strip(),
+            reason=request.reason.strip(),
+            valid_from=_moment("valid_from_time", request.valid_from_time),
+            valid_to=_moment("valid_to_time", request.valid_to_time),
         )
+        _check_change(new)
+        added = await store.add(principal.tenant, new, request.expected_version)
+        await self._policies.look(principal.tenant)
+        row = await store.version(principal.tenant, added.version)
+        return pb.UpdatePolicyResponse(
+            policy=whole_message_of(added.policy),
+            version=version_message(added, valid=row is not None and row.in_force),
+        )
+
+    async def ListPolicyVersions(  # noqa: N802
+        self, request: pb.ListPolicyVersionsRequest, _context: Context
+    ) -> pb.ListPolicyVersionsResponse:
+        """List the stored versions of the caller's policy."""
+        if not 0 <= request.page_size <= _PAGE_MAX:
+            raise InvalidFieldError("page_size", f"0 to {_PAGE_MAX}")
+        if request.page_token and not _PAGE_TOKEN.fullmatch(request.page_token):
+            raise InvalidFieldError("page_token", "next_page_token of an earlier answer")
+        count = request.page_size or _PAGE
+        rows = await self._stored().versions(
+            current_call().principal.tenant,
+            count + 1,
+            int(request.page_token) if request.page_token else None,
+        )
+        return pb.ListPolicyVersionsResponse(
+            versions=[_listed(row) for row in rows[:count]],
+            next_page_token=str(rows[count - 1].version) if len(rows) > count else "",
+        )
+
+    def _stored(self) -> PolicyDatabase:
+        if self._policy_database is None:
+            raise NotConfiguredError(
+                "policies are not kept in a database here", "CLAIMGATE_PRODUCTION_URL"
+            )
+        return self._policy_database
+
+    async def _changed(
+        self, store: PolicyDatabase, tenant: str, request: pb.UpdatePolicyRequest
+    ) -> Policy:
+        """Return the policy that a request makes of the version that it expects."""
+        expected = _number("expected_version", request.expected_version, at_least=0)
+        document = document_in(request.policy)
+        before: Mapping[str, Any] = document_of(self._engines.engine.policy)
+        if expected:
+            row = await store.version(tenant, expected)
+            if row is None:
+                newest = await store.newest(tenant)
+                raise PolicyChangedError(expected, newest.version if newest else 0)
+            before = row.document
+        if request.HasField("update_mask"):
+            document = _masked(before, document, request.update_mask.paths)
+        try:
+            policy = policy_of({"name": before.get("name", tenant), **document})
+            policy.check(self._engines.engine.rules)
+        except PolicyError as error:
+            raise InvalidFieldError(f"policy.{error.field}", error.expected) from error
+        return policy
+
+
+def _masked(
+    before: Mapping[str, Any], new: Mapping[str, Any], paths: Sequence[str]
+) -> dict[str, Any]:
+    """Return a document with the named fields of another; those left out there have defaults."""
+    for at, path in enumerate(paths):
+        if path not in policy_pb2.Policy.DESCRIPTOR.fields_by_name:
+            raise InvalidFieldError(
+                f"update_mask.paths[{at}]", "a field of Policy, such as review_min or overrides"
+            )
+    kept = {name: value for name, value in before.items() if name not in paths}
+    return kept | {name: value for name, value in new.items() if name in paths}
+
+
+def _check_change(new: PolicyVersion) -> None:
+    """Refuse a change that nobody else approved, that has no reason or that never holds."""
+    if not new.reason:
+        raise InvalidFieldError("reason", "why the policy is changed")
+    if not new.approver or new.approver == new.author:
+        raise InvalidFieldError("approver", f"somebody other than the author, {new.author}")
+    begins = new.valid_from or datetime.now(UTC)
+    if new.valid_to and new.valid_to <= begins:
+        raise InvalidFieldError("valid_to_time", "a moment after the one from which it holds")
+
+
+def _policy(version: PolicyVersion, *, valid: bool) -> pb.GetPolicyResponse:
+    policy = version.policy
+    return pb.GetPolicyResponse(
+        policy_version=policy.version,
+        review_min=policy.review_min,
+        deny_min=policy.deny_min,
+        approval_threshold=policy.approval_threshold,
+        model_weight=policy.model_weight,
+        ml_reject_policy=policy.ml_reject_policy,
+        auto_partial=policy.auto_partial,
+        format_reject_mode=policy.format_reject_mode,
+        allow_zero_charge=policy.allow_zero_charge,
+        policy=whole_message_of(policy),
+        version=version_message(version, valid=valid),
+    )
+
+
+def _parsed(row: PolicyRow) -> PolicyVersion:
+    try:
+        return row.parsed()
+    except PolicyError as error:
+        raise PolicyUnusableError(error.field, error.expected) from error
+
+
+def _listed(row: PolicyRow) -> policy_pb2.PolicyVersion:
+    return policy_pb2.PolicyVersion(
+        version=row.version,
+        policy_version=row.policy_version,
+        author=row.author,
+        approver=row.approver,
+        reason=row.reason,
+        valid_from_time=stamp(row.valid_from),
+        valid_to_time=stamp(row.valid_to),
+        create_time=stamp(row.created_at),
+        valid=row.in_force,
+    )
+
+
+def _number(field: str, number: int, at_least: int = 1) -> int:
+    if not at_least <= number <= _VERSION_MAX:
+        raise InvalidFieldError(field, f"{at_least} or more")
+    return number
+
+
+def _moment(field: str, sent: Timestamp) -> datetime | None:
+    """Return a moment that was sent; the first of 1970 counts as left out."""
+    if sent == Timestamp():
+        return None
+    try:
+        return sent.ToDatetime(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidFieldError(field, "a moment of the years 1 to 9999") from error
 
 
 def documentation(rule: Rule) -> pb.RuleDocumentation:

@@ -1,7 +1,7 @@
 """What the server asks of the engine, and the one thread that the engine runs on."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -79,7 +79,7 @@ class Scorer(Protocol):
         """Return the faults of each claim of each message."""
 
 
-CurrentScorer = Callable[[], Scorer]
+CurrentScorer = Callable[[str], Awaitable[Scorer]]
 """The engine in use: asked once for each pass, because another may take its place meanwhile."""
 
 

@@ -60,7 +60,8 @@ class ScoringServicer(ScoringServiceServicer):
     ) -> pb.ValidateClaimsResponse:
         """Check the structure of claims."""
         check_batch(request.batch, self._limits.claims_max)
-        checking = self._thread.run("validate", self._scorer().validate, [request.batch])
+        scorer = await self._scorer(current_call().principal.tenant)
+        checking = self._thread.run("validate", scorer.validate, [request.batch])
         [violations] = await _within(checking, self._deadline_s(context))
         return pb.ValidateClaimsResponse(
             validations=[

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     reference_poll_ms: int = Field(default=5000, ge=0)
     """How often the folder is looked at for another snapshot; 0: on SIGHUP alone."""
 
+    policy_folder: Path | None = None
+    """Folder of policies, TENANT.toml each; left out, they come from the production database."""
+
+    policy_poll_ms: int = Field(default=2_000, ge=10)
+    """How often a tenant's policy is looked at again."""
+
     model_address: str = EMBEDDED
     """Model server, HOST:PORT; `embedded` starts one, `disabled` scores by rules alone."""
 

@@ -51,7 +51,7 @@ def ptp(result: pb.ClaimResult) -> list[pb.RuleHit]:
 
 
 def of_ptp(**override: Any) -> dict:
-    return {"overrides": [{"rule": "NCCI_PTP", **override}]}
+    return {"overrides": [{"rule_id": "NCCI_PTP", **override}]}
 
 
 NUMBERS = count(1)
@@ -118,7 +118,9 @@ def test_severity_and_reason_code_are_those_of_the_policy(sample_reference):
 def test_one_case_of_a_rule_can_be_changed_alone(sample_reference):
     limits = claim(line("27447-LT"), line("27447-RT"), line("20610", units=3))
     document = {
-        "overrides": [{"rule": "NCCI_MUE", "weight": 0.5, "match": {"variants": ["day_clinical"]}}]
+        "overrides": [
+            {"rule_id": "NCCI_MUE", "weight": 0.5, "match": {"variants": ["day_clinical"]}}
+        ]
     }
 
     [result] = results(sample_reference, document, limits)
@@ -134,7 +136,7 @@ def test_parameter_differs_by_claim_within_a_pass(sample_reference):
     document = {
         "overrides": [
             {
-                "rule": "HIGH_DOLLAR",
+                "rule_id": "HIGH_DOLLAR",
                 "params": {"tier_1_cents": 5_000, "tier_2_cents": 5_000},
                 "match": {"payer_ids": ["careful"]},
             }
@@ -156,7 +158,7 @@ def test_list_of_the_most_specific_tier_holds(sample_reference):
     batch = decode([pb.ClaimBatch(claims=[claim()])], allow_zero_charge=True)
     rule = next(each for each in all_rules() if each.id == "MODIFIER_INVALID")
     lists = [
-        {"rule": rule.id, "tier": tier, "params": {"payer_modifiers": [text]}}
+        {"rule_id": rule.id, "tier": tier, "params": {"payer_modifiers": [text]}}
         for tier, text in (("contract", "Z1"), ("lob", "Z2"), ("tenant", "Z3"))
     ]
     locked = [lists[0], {**lists[1], "locked": ["params.payer_modifiers"]}]
@@ -270,7 +272,7 @@ def test_filter_of_lines_looks_at_the_line_of_the_hit(sample_reference, match, p
 
 def test_hit_on_several_lines_passes_only_with_all_of_them(sample_reference):
     document = {
-        "overrides": [{"rule": "NCCI_MUE", "weight": 0.5, "match": {"modifiers": ["LT", "50"]}}]
+        "overrides": [{"rule_id": "NCCI_MUE", "weight": 0.5, "match": {"modifiers": ["LT", "50"]}}]
     }
     both = claim(line("27447-LT"), line("27447-RT"))
 
@@ -287,7 +289,7 @@ def test_hit_on_the_claim_stands_on_all_its_lines(sample_reference):
 
     def weights(codes: list[str]) -> list[float]:
         document = {
-            "overrides": [{"rule": "OIG_EXCLUSION", "weight": 0.5, "match": {"codes": codes}}]
+            "overrides": [{"rule_id": "OIG_EXCLUSION", "weight": 0.5, "match": {"codes": codes}}]
         }
         [found] = results(sample_reference, document, excluded)
         return [h.weight for h in found.hits if h.rule_id == "OIG_EXCLUSION"]
@@ -310,8 +312,8 @@ def test_rule_that_is_off_for_some_codes_still_finds_the_others(sample_reference
 def test_rule_that_is_off_can_be_on_for_some(sample_reference):
     document = {
         "overrides": [
-            {"rule": "NCCI_PTP", "tier": "payer", "enabled": False},
-            {"rule": "NCCI_PTP", "enabled": True, "match": {"codes": ["45380"]}},
+            {"rule_id": "NCCI_PTP", "tier": "payer", "enabled": False},
+            {"rule_id": "NCCI_PTP", "enabled": True, "match": {"codes": ["45380"]}},
         ]
     }
     other = claim(line("45385"), line("45380"), line("45381-59"), payer_id="P")
@@ -340,7 +342,7 @@ def test_gaps_of_claims_for_which_a_rule_is_off_are_left_out(sample_reference):
 
 
 def weight_under(reference, *overrides: dict, **fields) -> float:
-    document = {"overrides": [{"rule": "NCCI_PTP", **each} for each in overrides]}
+    document = {"overrides": [{"rule_id": "NCCI_PTP", **each} for each in overrides]}
     [found] = results(reference, document, claim(**fields))
     return ptp(found)[0].weight
 
@@ -366,8 +368,8 @@ def test_more_specific_tier_that_does_not_match_is_passed_over(sample_reference)
 def test_fields_are_merged_one_by_one(sample_reference):
     document = {
         "overrides": [
-            {"rule": "NCCI_PTP", "tier": "lob", "weight": 0.5, "carc": "16"},
-            {"rule": "NCCI_PTP", "tier": "tenant", "carc": "97"},
+            {"rule_id": "NCCI_PTP", "tier": "lob", "weight": 0.5, "carc": "16"},
+            {"rule_id": "NCCI_PTP", "tier": "tenant", "carc": "97"},
         ]
     }
 
@@ -402,9 +404,9 @@ def test_lock_holds_below_its_tier_and_for_its_claims(sample_reference, payer, o
 def test_lock_of_certainty_holds(sample_reference):
     document = {
         "overrides": [
-            {"rule": "NCCI_PTP", "tier": "payer", "certainty": "apply", "locked": ["certainty"],
+            {"rule_id": "NCCI_PTP", "tier": "payer", "certainty": "apply", "locked": ["certainty"],
              "match": {"payer_ids": ["P"]}},
-            {"rule": "NCCI_PTP", "certainty": "advise"},
+            {"rule_id": "NCCI_PTP", "certainty": "advise"},
         ]
     }  # fmt: skip
 
@@ -443,7 +445,7 @@ def test_hits_that_count_are_not_marked(sample_reference):
 def test_shadow_hit_does_not_suppress_its_family(sample_reference):
     twice = claim(line("45385"), line("45380", units=200))
     [plain] = results(sample_reference, {}, twice)
-    shadowed = {"overrides": [{"rule": "NCCI_MUE", "shadow": True, "tier": "lob",
+    shadowed = {"overrides": [{"rule_id": "NCCI_MUE", "shadow": True, "tier": "lob",
                                "match": {"lines_of_business": ["commercial"]}}]}  # fmt: skip
     commercial = claim(line("45385"), line("45380", units=200), insurance_type="CI")
 
@@ -479,7 +481,7 @@ ELSEWHERE = (
     {"received_from": "2999-01-01"},
 )
 OF_A_RULE = st.fixed_dictionaries(
-    {"rule": st.sampled_from([each.id for each in all_rules()])},
+    {"rule_id": st.sampled_from([each.id for each in all_rules()])},
     optional={
         "enabled": st.booleans(),
         "shadow": st.booleans(),
@@ -489,7 +491,7 @@ OF_A_RULE = st.fixed_dictionaries(
         "severity": st.sampled_from(["low", "critical"]),
         "carc": st.just("16"),
     },
-).filter(lambda each: len(each) > 1 and each["rule"] not in {"OIG_EXCLUSION", "NCCI_MUE"})
+).filter(lambda each: len(each) > 1 and each["rule_id"] not in {"OIG_EXCLUSION", "NCCI_MUE"})
 OF_THRESHOLDS = st.fixed_dictionaries(
     {"review_min": st.floats(0, 0.3), "deny_min": st.floats(0.3, 1)}
 )

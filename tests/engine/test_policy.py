@@ -13,6 +13,7 @@ from engine.rules import all_rules
 from engine.rules.rule import Action, Certainty, Severity
 
 RULES = all_rules()
+DOLLARS = "overrides[0].params.tier_1_cents"
 
 
 def refused(document: dict) -> str:
@@ -25,7 +26,7 @@ def refused(document: dict) -> str:
 
 def one(**override) -> dict:
     """A document with one override of NCCI_PTP, unless another rule is given."""
-    return {"overrides": [{"rule": "NCCI_PTP", **override}]}
+    return {"overrides": [{"rule_id": "NCCI_PTP", **override}]}
 
 
 # --- what cannot be meant
@@ -58,8 +59,8 @@ def one(**override) -> dict:
         ({"reviewmin": 0.3}, "reviewmin"),
         ({"overrides": {}}, "overrides"),
         ({"overrides": [1]}, "overrides[0]"),
-        ({"overrides": [{"rule": "NCCI_PTPP", "weight": 0.1}]}, "overrides[0].rule"),
-        ({"overrides": [{"rule": "NCCI_PTP"}]}, "overrides[0]"),
+        ({"overrides": [{"rule_id": "NCCI_PTPP", "weight": 0.1}]}, "overrides[0].rule_id"),
+        ({"overrides": [{"rule_id": "NCCI_PTP"}]}, "overrides[0]"),
         ({"overrides": [{"weight": 0.1}]}, "overrides[0].weight"),
         (one(weight=1.01), "overrides[0].weight"),
         (one(weight=-0.01), "overrides[0].weight"),
@@ -75,26 +76,26 @@ def one(**override) -> dict:
         (one(weight=0.1, locked="weight"), "overrides[0].locked"),
         (one(params={"days": 1}), "overrides[0].params.days"),
         (one(params=[]), "overrides[0].params"),
-        (one(rule="HIGH_DOLLAR", params={"tier_1_cents": "x"}), "overrides[0].params.tier_1_cents"),
-        (one(rule="HIGH_DOLLAR", params={"tier_1_cents": 1.5}), "overrides[0].params.tier_1_cents"),
+        (one(rule_id="HIGH_DOLLAR", params={"tier_1_cents": "x"}), DOLLARS),
+        (one(rule_id="HIGH_DOLLAR", params={"tier_1_cents": 1.5}), DOLLARS),
         (
-            one(rule="MODIFIER_INVALID", params={"payer_modifiers": [1]}),
+            one(rule_id="MODIFIER_INVALID", params={"payer_modifiers": [1]}),
             "overrides[0].params.payer_modifiers[0]",
         ),
         (
-            one(rule="MODIFIER_INVALID", params={"payer_modifiers": 1}),
+            one(rule_id="MODIFIER_INVALID", params={"payer_modifiers": 1}),
             "overrides[0].params.payer_modifiers",
         ),
         (
             one(
-                rule="MODIFIER_INVALID",
+                rule_id="MODIFIER_INVALID",
                 params={"payer_modifiers": ["Z9"]},
                 match={"payer_ids": ["P"]},
             ),
             "overrides[0].match",
         ),
         (
-            one(rule="HIGH_DOLLAR", params={"tier_1_cents": 1}, match={"codes": ["99213"]}),
+            one(rule_id="HIGH_DOLLAR", params={"tier_1_cents": 1}, match={"codes": ["99213"]}),
             "overrides[0].match.codes",
         ),
         ({"overrides": [{"review_min": 0.1, "match": {"modifiers": ["25"]}}]},
@@ -151,7 +152,7 @@ def test_limits_themselves_are_allowed(document):
 
 
 def test_engine_refuses_a_policy_that_its_rules_do_not_know(sample_reference):
-    with pytest.raises(PolicyError, match=r"overrides\[0\]\.rule"):
+    with pytest.raises(PolicyError, match=r"overrides\[0\]\.rule_id"):
         Engine.with_all_rules(sample_reference, Policy(overrides=(Override("NO", weight=0.1),)))
 
 
@@ -222,8 +223,8 @@ def test_thresholds_that_never_meet_are_allowed(document):
 
 
 def test_override_that_a_lock_would_always_undo_is_refused():
-    lock = {"rule": "NCCI_PTP", "tier": "payer", "weight": 0.4, "locked": ["weight"], "match": A}
-    looser = {"rule": "NCCI_PTP", "weight": 0.3, "match": {**A, "codes": ["99213"]}}
+    lock = {"rule_id": "NCCI_PTP", "tier": "payer", "weight": 0.4, "locked": ["weight"], "match": A}
+    looser = {"rule_id": "NCCI_PTP", "weight": 0.3, "match": {**A, "codes": ["99213"]}}
 
     assert refused({"overrides": [lock, looser]}) == "overrides[1].weight"
     assert refused({"overrides": [looser, lock]}) == "overrides[0].weight"
@@ -237,12 +238,12 @@ def test_override_that_a_lock_would_always_undo_is_refused():
         {"match": {}},
         {"match": B},
         {"tier": "payer"},
-        {"rule": "NCCI_MUE", "match": A},
+        {"rule_id": "NCCI_MUE", "match": A},
     ],
 )
 def test_override_that_is_not_bound_by_a_lock_is_allowed(change):
-    lock = {"rule": "NCCI_PTP", "tier": "payer", "weight": 0.4, "locked": ["weight"], "match": A}
-    other = {"rule": "NCCI_PTP", "weight": 0.3, "match": A, **change}
+    lock = {"rule_id": "NCCI_PTP", "tier": "payer", "weight": 0.4, "locked": ["weight"], "match": A}
+    other = {"rule_id": "NCCI_PTP", "weight": 0.3, "match": A, **change}
 
     policy_of({"overrides": [lock, other]}).check(RULES)
 
@@ -259,9 +260,9 @@ def test_override_that_is_not_bound_by_a_lock_is_allowed(change):
     ],
 )
 def test_lock_knows_which_way_is_tighter(field, held, looser):
-    lock = {"rule": "NCCI_PTP", "tier": "lob", field: held, "locked": [field]}
+    lock = {"rule_id": "NCCI_PTP", "tier": "lob", field: held, "locked": [field]}
 
-    assert refused({"overrides": [lock, {"rule": "NCCI_PTP", field: looser}]}) == (
+    assert refused({"overrides": [lock, {"rule_id": "NCCI_PTP", field: looser}]}) == (
         f"overrides[1].{field}"
     )
 
@@ -281,10 +282,10 @@ def test_lock_knows_which_way_a_threshold_is_tighter(field, looser):
 
 def test_locked_parameter_cannot_be_given_another_value():
     lock = {
-        "rule": "HIGH_DOLLAR", "tier": "payer", "params": {"tier_1_cents": 5},
+        "rule_id": "HIGH_DOLLAR", "tier": "payer", "params": {"tier_1_cents": 5},
         "locked": ["params.tier_1_cents"],
     }  # fmt: skip
-    other = {"rule": "HIGH_DOLLAR", "params": {"tier_1_cents": 6}}
+    other = {"rule_id": "HIGH_DOLLAR", "params": {"tier_1_cents": 6}}
 
     assert refused({"overrides": [lock, other]}) == "overrides[1].params.tier_1_cents"
 
@@ -307,7 +308,7 @@ MIXED = {"lines_of_business": ["commercial", "medicaid"]}
     ],
 )
 def test_excluded_providers_bind_where_federal_money_pays(match, field, value):
-    document = one(rule="OIG_EXCLUSION", match=match, **{field: value})
+    document = one(rule_id="OIG_EXCLUSION", match=match, **{field: value})
 
     assert refused(document) == f"overrides[0].{field}"
 
@@ -317,27 +318,27 @@ def test_excluded_providers_bind_where_federal_money_pays(match, field, value):
     ("field", "value"), [("enabled", False), ("weight", 0.1), ("action", "info")]
 )
 def test_absolute_unit_limits_bind_where_federal_money_pays(match, field, value):
-    document = one(rule="NCCI_MUE", match=match, **{field: value})
+    document = one(rule_id="NCCI_MUE", match=match, **{field: value})
 
     assert refused(document) == f"overrides[0].{field}"
 
 
 def test_list_that_lets_units_go_uncounted_does_not_grow():
-    more = one(rule="NCCI_MUE", params={"modifiers_excluded": ["55", "59"]})
+    more = one(rule_id="NCCI_MUE", params={"modifiers_excluded": ["55", "59"]})
 
     assert refused(more) == "overrides[0].params.modifiers_excluded"
-    policy_of(one(rule="NCCI_MUE", params={"modifiers_excluded": []})).check(RULES)
+    policy_of(one(rule_id="NCCI_MUE", params={"modifiers_excluded": []})).check(RULES)
 
 
 @pytest.mark.parametrize(
     "document",
     [
-        one(rule="OIG_EXCLUSION", enabled=False, match=COMMERCIAL),
-        one(rule="OIG_EXCLUSION", weight=0.5),
-        one(rule="OIG_EXCLUSION", action="info", match={"variants": ["not_federal"]}),
-        one(rule="NCCI_MUE", enabled=False, match=COMMERCIAL),
-        one(rule="NCCI_MUE", enabled=False, match={"variants": ["line", "day_clinical"]}),
-        one(rule="NCCI_MUE", certainty="apply", action="deny_claim"),
+        one(rule_id="OIG_EXCLUSION", enabled=False, match=COMMERCIAL),
+        one(rule_id="OIG_EXCLUSION", weight=0.5),
+        one(rule_id="OIG_EXCLUSION", action="info", match={"variants": ["not_federal"]}),
+        one(rule_id="NCCI_MUE", enabled=False, match=COMMERCIAL),
+        one(rule_id="NCCI_MUE", enabled=False, match={"variants": ["line", "day_clinical"]}),
+        one(rule_id="NCCI_MUE", certainty="apply", action="deny_claim"),
     ],
 )
 def test_what_is_not_guarded_may_be_eased_and_the_guarded_tightened(document):
@@ -436,7 +437,7 @@ OVERRIDE = Override("NCCI_PTP", weight=0.5, action=Action.PEND)
 @pytest.mark.parametrize(
     "change",
     [
-        {"rule": "NCCI_MUE"},
+        {"rule_id": "NCCI_MUE"},
         {"tier": Tier.PAYER},
         {"match": Match(payer_ids=("A",))},
         {"enabled": False},

@@ -104,7 +104,7 @@ class FaultyReference(ReferenceServiceServicer):
     async def ListReleases(self, _request, _context):  # noqa: N802
         return reference_pb.ListReleasesResponse(reference_release="r1")
 
-    GetProcedure = GetRule = GetPolicy = ListRules
+    GetProcedure = GetRule = GetPolicy = UpdatePolicy = ListPolicyVersions = ListRules
 
 
 async def no_model(_read: Any) -> Gathered:
@@ -135,7 +135,11 @@ async def running(gather: Any = no_model, **changes: Any) -> AsyncIterator[Runni
     registry = CollectorRegistry()
     started = Running(None, PlainEngine(), registry)
     metrics = Metrics(registry, approval_threshold=0.8)
-    parts = Parts(lambda: started.engine, FaultyReference(), gather, metrics)
+
+    async def scorer(_tenant: str) -> PlainEngine:
+        return started.engine
+
+    parts = Parts(scorer, FaultyReference(), gather, metrics)
     settings = Settings(
         **{
             "listen": "127.0.0.1:0",

@@ -8,6 +8,7 @@ from claimgate.v1 import scoring_service_pb2 as pb
 from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
 
 from engine.pipeline import Engine
+from engine.policy import Policy
 from server.engines import Engines
 
 
@@ -38,9 +39,19 @@ async def test_a_pass_ends_with_the_engine_that_it_began_with(start, batch, unti
 def test_the_engine_in_use_is_replaced_whole(sample_reference):
     first, second = (Engine.with_all_rules(sample_reference) for _ in range(2))
     engines = Engines(first)
-    taken = engines.scorer()
+    taken = engines.under(Policy())
 
     engines.replace(second)
 
-    assert taken.engine is first
-    assert engines.scorer().engine is engines.engine is second
+    assert taken.engine.reference is first.reference
+    assert engines.engine is second
+    assert engines.under(Policy()) is not taken
+
+
+def test_policies_that_decide_alike_share_an_engine(sample_reference):
+    engines = Engines(Engine.with_all_rules(sample_reference))
+    strict = engines.under(Policy(review_min=0.1))
+
+    assert engines.under(Policy(review_min=0.1)) is strict
+    assert engines.under(Policy()) is not strict
+    assert strict.engine.policy.review_min == 0.1

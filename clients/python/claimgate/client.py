@@ -4,16 +4,19 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc.aio import AioRpcError
 
-from claimgate.v1 import claim_pb2, score_pb2
+from claimgate.v1 import claim_pb2, policy_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference
 from claimgate.v1 import scoring_service_pb2 as scoring
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceStub
@@ -178,9 +181,57 @@ class Client:
         )
         return response.rule
 
-    async def get_policy(self) -> reference.GetPolicyResponse:
-        """Return the policy that claims are scored under."""
-        return await self._call(self._reference.GetPolicy, reference.GetPolicyRequest())
+    async def get_policy(self, version: int | None = None) -> reference.GetPolicyResponse:
+        """Return the policy that claims are scored under, or a stored version of it."""
+        request = reference.GetPolicyRequest(version=version)
+        return await self._call(self._reference.GetPolicy, request)
+
+    async def update_policy(
+        self,
+        changes: policy_pb2.Policy,
+        *,
+        expected_version: int,
+        reason: str,
+        approver: str,
+        fields: Sequence[str] | None = None,
+        valid_from: datetime | None = None,
+        valid_to: datetime | None = None,
+    ) -> reference.UpdatePolicyResponse:
+        """Store the next version of the policy.
+
+        Args:
+            changes: The policy, or the fields of it that are named.
+            expected_version: The newest version, which the change was made to; 0 before the first.
+            reason: Why it is changed.
+            approver: Who approved it, somebody other than the caller.
+            fields: What of the policy is replaced; left out, the whole.
+            valid_from: From when on it holds; left out, at once.
+            valid_to: From when on it no longer holds; left out, never.
+
+        Raises:
+            CallError: ABORTED when another version is the newest, INVALID_ARGUMENT with the field.
+        """
+        request = reference.UpdatePolicyRequest(
+            policy=changes,
+            update_mask=None if fields is None else FieldMask(paths=fields),
+            expected_version=expected_version,
+            reason=reason,
+            approver=approver,
+            valid_from_time=_stamp(valid_from),
+            valid_to_time=_stamp(valid_to),
+        )
+        return await self._call(self._reference.UpdatePolicy, request)
+
+    async def list_policy_versions(self) -> Sequence[policy_pb2.PolicyVersion]:
+        """Return every stored version of the policy, newest first."""
+        versions: list[policy_pb2.PolicyVersion] = []
+        request = reference.ListPolicyVersionsRequest(page_size=200)
+        while True:
+            page = await self._call(self._reference.ListPolicyVersions, request)
+            versions += page.versions
+            if not page.next_page_token:
+                return versions
+            request.page_token = page.next_page_token
 
     async def score(
         self,
@@ -327,6 +378,15 @@ def _varint(number: int) -> bytes:
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
+
+
+def _stamp(moment: datetime | None) -> Timestamp | None:
+    """Return a moment as the API has it; one without a time zone is local."""
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment.astimezone(UTC))
+    return stamp
 
 
 def _batch(claims: Claims) -> score_pb2.ClaimBatch:

@@ -20,6 +20,7 @@ GROUP: Final = "claimgate.commands"
 _GROUP_HELP: Final = {
     "bench": "Measure on this machine, beside a reference in the same minute.",
     "failed": "Claims that could not be loaded.",
+    "policy": "How claims are decided: show, check, set, versions.",
     "reference": "Published tables: build, compare, list, show.",
     "rules": "What is checked, and on what grounds.",
 }

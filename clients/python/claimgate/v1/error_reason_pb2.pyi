@@ -81,6 +81,21 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "ERROR_REASON_DATABASE_UNAVAILABLE", "domain": "claimgate",
           "metadata": { "error_type": "ConnectionRefusedError" } }
     """
+    ERROR_REASON_POLICY_CHANGED: _ErrorReason.ValueType  # 14
+    """The policy is not at the version that the change was made to: read it again. ABORTED.
+        { "reason": "ERROR_REASON_POLICY_CHANGED", "domain": "claimgate",
+          "metadata": { "expected_version": "3", "version": "4" } }
+    """
+    ERROR_REASON_POLICY_UNUSABLE: _ErrorReason.ValueType  # 15
+    """No stored policy of the tenant can be used by this engine: claims are not scored under another. FAILED_PRECONDITION.
+        { "reason": "ERROR_REASON_POLICY_UNUSABLE", "domain": "claimgate",
+          "metadata": { "field": "overrides[0].rule_id", "expected": "the id of a rule" } }
+    """
+    ERROR_REASON_NOT_CONFIGURED: _ErrorReason.ValueType  # 16
+    """The call needs a setting that this service was started without. FAILED_PRECONDITION.
+        { "reason": "ERROR_REASON_NOT_CONFIGURED", "domain": "claimgate",
+          "metadata": { "setting": "CLAIMGATE_PRODUCTION_URL" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed as a whole. A fault of one claim is never a failed call: it is a result with DECISION_REJECT."""
@@ -143,5 +158,20 @@ ERROR_REASON_DATABASE_UNAVAILABLE: ErrorReason.ValueType  # 13
 """The production database does not answer: ask again later. UNAVAILABLE.
     { "reason": "ERROR_REASON_DATABASE_UNAVAILABLE", "domain": "claimgate",
       "metadata": { "error_type": "ConnectionRefusedError" } }
+"""
+ERROR_REASON_POLICY_CHANGED: ErrorReason.ValueType  # 14
+"""The policy is not at the version that the change was made to: read it again. ABORTED.
+    { "reason": "ERROR_REASON_POLICY_CHANGED", "domain": "claimgate",
+      "metadata": { "expected_version": "3", "version": "4" } }
+"""
+ERROR_REASON_POLICY_UNUSABLE: ErrorReason.ValueType  # 15
+"""No stored policy of the tenant can be used by this engine: claims are not scored under another. FAILED_PRECONDITION.
+    { "reason": "ERROR_REASON_POLICY_UNUSABLE", "domain": "claimgate",
+      "metadata": { "field": "overrides[0].rule_id", "expected": "the id of a rule" } }
+"""
+ERROR_REASON_NOT_CONFIGURED: ErrorReason.ValueType  # 16
+"""The call needs a setting that this service was started without. FAILED_PRECONDITION.
+    { "reason": "ERROR_REASON_NOT_CONFIGURED", "domain": "claimgate",
+      "metadata": { "setting": "CLAIMGATE_PRODUCTION_URL" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -22,10 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from claimgate.v1 import policy_pb2 as claimgate_dot_v1_dot_policy__pb2
 from claimgate.v1 import score_pb2 as claimgate_dot_v1_dot_score__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$claimgate/v1/reference_service.proto\x12\x0c\x63laimgate.v1\x1a\x18\x63laimgate/v1/score.proto\"\x15\n\x13ListReleasesRequest\"Z\n\x14ListReleasesResponse\x12\x19\n\x11reference_release\x18\x01 \x01(\t\x12\'\n\x08releases\x18\x02 \x03(\x0b\x32\x15.claimgate.v1.Release\"\xc0\x01\n\x07Release\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x12\n\nrelease_id\x18\x02 \x01(\t\x12\x11\n\tfrom_date\x18\x03 \x01(\t\x12\x0f\n\x07to_date\x18\x04 \x01(\t\x12\x18\n\x10serves_from_date\x18\x05 \x01(\t\x12\x16\n\x0eserves_to_date\x18\x06 \x01(\t\x12\x0c\n\x04rows\x18\x07 \x01(\x03\x12\x15\n\rrows_left_out\x18\x08 \x01(\x03\x12\x15\n\rsource_hashes\x18\t \x03(\t\"M\n\x13GetProcedureRequest\x12\x16\n\x0eprocedure_code\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x10\n\x08modifier\x18\x03 \x01(\t\"\xd4\x03\n\x14GetProcedureResponse\x12\x16\n\x0eprocedure_code\x18\x01 \x01(\t\x12\x10\n\x08modifier\x18\x02 \x01(\t\x12\x14\n\x0cmpfs_release\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x13\n\x0bwork_rvu_e2\x18\x05 \x01(\x03\x12\x1e\n\x16non_facility_pe_rvu_e2\x18\x06 \x01(\x03\x12\x1a\n\x12\x66\x61\x63ility_pe_rvu_e2\x18\x07 \x01(\x03\x12\x1a\n\x12malpractice_rvu_e2\x18\x08 \x01(\x03\x12\x17\n\x0fnon_facility_na\x18\t \x01(\x08\x12\x13\n\x0b\x66\x61\x63ility_na\x18\n \x01(\x08\x12\x13\n\x0bglobal_days\x18\x0b \x01(\t\x12\x0c\n\x04pctc\x18\x0c \x01(\t\x12\x1a\n\x12multiple_procedure\x18\r \x01(\t\x12\x11\n\tbilateral\x18\x0e \x01(\t\x12\x11\n\tassistant\x18\x0f \x01(\t\x12\x12\n\nco_surgeon\x18\x10 \x01(\t\x12\x0c\n\x04team\x18\x11 \x01(\t\x12\x1c\n\x14\x63onversion_factor_e4\x18\x12 \x01(\x03\x12,\n\x0bunit_limits\x18\x13 \x03(\x0b\x32\x17.claimgate.v1.UnitLimit\"_\n\tUnitLimit\x12\x0f\n\x07setting\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x1e\n\x16\x61\x64judication_indicator\x18\x03 \x01(\x05\x12\x12\n\nrelease_id\x18\x04 \x01(\t\"\x12\n\x10ListRulesRequest\"C\n\x11ListRulesResponse\x12.\n\x05rules\x18\x01 \x03(\x0b\x32\x1f.claimgate.v1.RuleDocumentation\"!\n\x0eGetRuleRequest\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\"@\n\x0fGetRuleResponse\x12-\n\x04rule\x18\x01 \x01(\x0b\x32\x1f.claimgate.v1.RuleDocumentation\"\xbe\x03\n\x11RuleDocumentation\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12(\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x16.claimgate.v1.Category\x12\"\n\x05scope\x18\x04 \x01(\x0e\x32\x13.claimgate.v1.Scope\x12(\n\x08severity\x18\x05 \x01(\x0e\x32\x16.claimgate.v1.Severity\x12+\n\x08variants\x18\x06 \x03(\x0b\x32\x19.claimgate.v1.RuleVariant\x12\x10\n\x08\x63itation\x18\x07 \x01(\t\x12\x0c\n\x04\x63\x61rc\x18\x08 \x01(\t\x12\r\n\x05needs\x18\t \x03(\t\x12\x43\n\nparameters\x18\n \x03(\x0b\x32/.claimgate.v1.RuleDocumentation.ParametersEntry\x12+\n\x08\x65xamples\x18\x0b \x03(\x0b\x32\x19.claimgate.v1.RuleExample\x12\x0e\n\x06\x63\x61veat\x18\x0c \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"}\n\x0bRuleVariant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12$\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x14.claimgate.v1.Action\x12*\n\tcertainty\x18\x04 \x01(\x0e\x32\x17.claimgate.v1.Certainty\"7\n\x0bRuleExample\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03hit\x18\x02 \x01(\x08\x12\r\n\x05\x63laim\x18\x03 \x01(\t\"\x12\n\x10GetPolicyRequest\"\xea\x01\n\x11GetPolicyResponse\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12\x12\n\nreview_min\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65ny_min\x18\x03 \x01(\x01\x12\x1a\n\x12\x61pproval_threshold\x18\x04 \x01(\x01\x12\x14\n\x0cmodel_weight\x18\x05 \x01(\x01\x12\x18\n\x10ml_reject_policy\x18\x06 \x01(\t\x12\x14\n\x0c\x61uto_partial\x18\x07 \x01(\x08\x12\x1a\n\x12\x66ormat_reject_mode\x18\x08 \x01(\t\x12\x19\n\x11\x61llow_zero_charge\x18\t \x01(\x08\x32\xa4\x03\n\x10ReferenceService\x12U\n\x0cListReleases\x12!.claimgate.v1.ListReleasesRequest\x1a\".claimgate.v1.ListReleasesResponse\x12U\n\x0cGetProcedure\x12!.claimgate.v1.GetProcedureRequest\x1a\".claimgate.v1.GetProcedureResponse\x12L\n\tListRules\x12\x1e.claimgate.v1.ListRulesRequest\x1a\x1f.claimgate.v1.ListRulesResponse\x12\x46\n\x07GetRule\x12\x1c.claimgate.v1.GetRuleRequest\x1a\x1d.claimgate.v1.GetRuleResponse\x12L\n\tGetPolicy\x12\x1e.claimgate.v1.GetPolicyRequest\x1a\x1f.claimgate.v1.GetPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$claimgate/v1/reference_service.proto\x12\x0c\x63laimgate.v1\x1a\x19\x63laimgate/v1/policy.proto\x1a\x18\x63laimgate/v1/score.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n\x13ListReleasesRequest\"Z\n\x14ListReleasesResponse\x12\x19\n\x11reference_release\x18\x01 \x01(\t\x12\'\n\x08releases\x18\x02 \x03(\x0b\x32\x15.claimgate.v1.Release\"\xc0\x01\n\x07Release\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x12\n\nrelease_id\x18\x02 \x01(\t\x12\x11\n\tfrom_date\x18\x03 \x01(\t\x12\x0f\n\x07to_date\x18\x04 \x01(\t\x12\x18\n\x10serves_from_date\x18\x05 \x01(\t\x12\x16\n\x0eserves_to_date\x18\x06 \x01(\t\x12\x0c\n\x04rows\x18\x07 \x01(\x03\x12\x15\n\rrows_left_out\x18\x08 \x01(\x03\x12\x15\n\rsource_hashes\x18\t \x03(\t\"M\n\x13GetProcedureRequest\x12\x16\n\x0eprocedure_code\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61te\x18\x02 \x01(\t\x12\x10\n\x08modifier\x18\x03 \x01(\t\"\xd4\x03\n\x14GetProcedureResponse\x12\x16\n\x0eprocedure_code\x18\x01 \x01(\t\x12\x10\n\x08modifier\x18\x02 \x01(\t\x12\x14\n\x0cmpfs_release\x18\x03 \x01(\t\x12\x0e\n\x06status\x18\x04 \x01(\t\x12\x13\n\x0bwork_rvu_e2\x18\x05 \x01(\x03\x12\x1e\n\x16non_facility_pe_rvu_e2\x18\x06 \x01(\x03\x12\x1a\n\x12\x66\x61\x63ility_pe_rvu_e2\x18\x07 \x01(\x03\x12\x1a\n\x12malpractice_rvu_e2\x18\x08 \x01(\x03\x12\x17\n\x0fnon_facility_na\x18\t \x01(\x08\x12\x13\n\x0b\x66\x61\x63ility_na\x18\n \x01(\x08\x12\x13\n\x0bglobal_days\x18\x0b \x01(\t\x12\x0c\n\x04pctc\x18\x0c \x01(\t\x12\x1a\n\x12multiple_procedure\x18\r \x01(\t\x12\x11\n\tbilateral\x18\x0e \x01(\t\x12\x11\n\tassistant\x18\x0f \x01(\t\x12\x12\n\nco_surgeon\x18\x10 \x01(\t\x12\x0c\n\x04team\x18\x11 \x01(\t\x12\x1c\n\x14\x63onversion_factor_e4\x18\x12 \x01(\x03\x12,\n\x0bunit_limits\x18\x13 \x03(\x0b\x32\x17.claimgate.v1.UnitLimit\"_\n\tUnitLimit\x12\x0f\n\x07setting\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x1e\n\x16\x61\x64judication_indicator\x18\x03 \x01(\x05\x12\x12\n\nrelease_id\x18\x04 \x01(\t\"\x12\n\x10ListRulesRequest\"C\n\x11ListRulesResponse\x12.\n\x05rules\x18\x01 \x03(\x0b\x32\x1f.claimgate.v1.RuleDocumentation\"!\n\x0eGetRuleRequest\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\"@\n\x0fGetRuleResponse\x12-\n\x04rule\x18\x01 \x01(\x0b\x32\x1f.claimgate.v1.RuleDocumentation\"\xbe\x03\n\x11RuleDocumentation\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12(\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x16.claimgate.v1.Category\x12\"\n\x05scope\x18\x04 \x01(\x0e\x32\x13.claimgate.v1.Scope\x12(\n\x08severity\x18\x05 \x01(\x0e\x32\x16.claimgate.v1.Severity\x12+\n\x08variants\x18\x06 \x03(\x0b\x32\x19.claimgate.v1.RuleVariant\x12\x10\n\x08\x63itation\x18\x07 \x01(\t\x12\x0c\n\x04\x63\x61rc\x18\x08 \x01(\t\x12\r\n\x05needs\x18\t \x03(\t\x12\x43\n\nparameters\x18\n \x03(\x0b\x32/.claimgate.v1.RuleDocumentation.ParametersEntry\x12+\n\x08\x65xamples\x18\x0b \x03(\x0b\x32\x19.claimgate.v1.RuleExample\x12\x0e\n\x06\x63\x61veat\x18\x0c \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"}\n\x0bRuleVariant\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12$\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x14.claimgate.v1.Action\x12*\n\tcertainty\x18\x04 \x01(\x0e\x32\x17.claimgate.v1.Certainty\"7\n\x0bRuleExample\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03hit\x18\x02 \x01(\x08\x12\r\n\x05\x63laim\x18\x03 \x01(\t\"4\n\x10GetPolicyRequest\x12\x14\n\x07version\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\n\n\x08_version\"\xbe\x02\n\x11GetPolicyResponse\x12\x16\n\x0epolicy_version\x18\x01 \x01(\t\x12\x12\n\nreview_min\x18\x02 \x01(\x01\x12\x10\n\x08\x64\x65ny_min\x18\x03 \x01(\x01\x12\x1a\n\x12\x61pproval_threshold\x18\x04 \x01(\x01\x12\x14\n\x0cmodel_weight\x18\x05 \x01(\x01\x12\x18\n\x10ml_reject_policy\x18\x06 \x01(\t\x12\x14\n\x0c\x61uto_partial\x18\x07 \x01(\x08\x12\x1a\n\x12\x66ormat_reject_mode\x18\x08 \x01(\t\x12\x19\n\x11\x61llow_zero_charge\x18\t \x01(\x08\x12$\n\x06policy\x18\n \x01(\x0b\x32\x14.claimgate.v1.Policy\x12,\n\x07version\x18\x0b \x01(\x0b\x32\x1b.claimgate.v1.PolicyVersion\"\x90\x02\n\x13UpdatePolicyRequest\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.claimgate.v1.Policy\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x18\n\x10\x65xpected_version\x18\x03 \x01(\x03\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08\x61pprover\x18\x05 \x01(\t\x12\x33\n\x0fvalid_from_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rvalid_to_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x14UpdatePolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.claimgate.v1.Policy\x12,\n\x07version\x18\x02 \x01(\x0b\x32\x1b.claimgate.v1.PolicyVersion\"B\n\x19ListPolicyVersionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"d\n\x1aListPolicyVersionsResponse\x12-\n\x08versions\x18\x01 \x03(\x0b\x32\x1b.claimgate.v1.PolicyVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe4\x04\n\x10ReferenceService\x12U\n\x0cListReleases\x12!.claimgate.v1.ListReleasesRequest\x1a\".claimgate.v1.ListReleasesResponse\x12U\n\x0cGetProcedure\x12!.claimgate.v1.GetProcedureRequest\x1a\".claimgate.v1.GetProcedureResponse\x12L\n\tListRules\x12\x1e.claimgate.v1.ListRulesRequest\x1a\x1f.claimgate.v1.ListRulesResponse\x12\x46\n\x07GetRule\x12\x1c.claimgate.v1.GetRuleRequest\x1a\x1d.claimgate.v1.GetRuleResponse\x12L\n\tGetPolicy\x12\x1e.claimgate.v1.GetPolicyRequest\x1a\x1f.claimgate.v1.GetPolicyResponse\x12U\n\x0cUpdatePolicy\x12!.claimgate.v1.UpdatePolicyRequest\x1a\".claimgate.v1.UpdatePolicyResponse\x12g\n\x12ListPolicyVersions\x12\'.claimgate.v1.ListPolicyVersionsRequest\x1a(.claimgate.v1.ListPolicyVersionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,38 +37,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RULEDOCUMENTATION_PARAMETERSENTRY']._loaded_options = None
   _globals['_RULEDOCUMENTATION_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_LISTRELEASESREQUEST']._serialized_start=80
-  _globals['_LISTRELEASESREQUEST']._serialized_end=101
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=103
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=193
-  _globals['_RELEASE']._serialized_start=196
-  _globals['_RELEASE']._serialized_end=388
-  _globals['_GETPROCEDUREREQUEST']._serialized_start=390
-  _globals['_GETPROCEDUREREQUEST']._serialized_end=467
-  _globals['_GETPROCEDURERESPONSE']._serialized_start=470
-  _globals['_GETPROCEDURERESPONSE']._serialized_end=938
-  _globals['_UNITLIMIT']._serialized_start=940
-  _globals['_UNITLIMIT']._serialized_end=1035
-  _globals['_LISTRULESREQUEST']._serialized_start=1037
-  _globals['_LISTRULESREQUEST']._serialized_end=1055
-  _globals['_LISTRULESRESPONSE']._serialized_start=1057
-  _globals['_LISTRULESRESPONSE']._serialized_end=1124
-  _globals['_GETRULEREQUEST']._serialized_start=1126
-  _globals['_GETRULEREQUEST']._serialized_end=1159
-  _globals['_GETRULERESPONSE']._serialized_start=1161
-  _globals['_GETRULERESPONSE']._serialized_end=1225
-  _globals['_RULEDOCUMENTATION']._serialized_start=1228
-  _globals['_RULEDOCUMENTATION']._serialized_end=1674
-  _globals['_RULEDOCUMENTATION_PARAMETERSENTRY']._serialized_start=1625
-  _globals['_RULEDOCUMENTATION_PARAMETERSENTRY']._serialized_end=1674
-  _globals['_RULEVARIANT']._serialized_start=1676
-  _globals['_RULEVARIANT']._serialized_end=1801
-  _globals['_RULEEXAMPLE']._serialized_start=1803
-  _globals['_RULEEXAMPLE']._serialized_end=1858
-  _globals['_GETPOLICYREQUEST']._serialized_start=1860
-  _globals['_GETPOLICYREQUEST']._serialized_end=1878
-  _globals['_GETPOLICYRESPONSE']._serialized_start=1881
-  _globals['_GETPOLICYRESPONSE']._serialized_end=2115
-  _globals['_REFERENCESERVICE']._serialized_start=2118
-  _globals['_REFERENCESERVICE']._serialized_end=2538
+  _globals['_LISTRELEASESREQUEST']._serialized_start=174
+  _globals['_LISTRELEASESREQUEST']._serialized_end=195
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=197
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=287
+  _globals['_RELEASE']._serialized_start=290
+  _globals['_RELEASE']._serialized_end=482
+  _globals['_GETPROCEDUREREQUEST']._serialized_start=484
+  _globals['_GETPROCEDUREREQUEST']._serialized_end=561
+  _globals['_GETPROCEDURERESPONSE']._serialized_start=564
+  _globals['_GETPROCEDURERESPONSE']._serialized_end=1032
+  _globals['_UNITLIMIT']._serialized_start=1034
+  _globals['_UNITLIMIT']._serialized_end=1129
+  _globals['_LISTRULESREQUEST']._serialized_start=1131
+  _globals['_LISTRULESREQUEST']._serialized_end=1149
+  _globals['_LISTRULESRESPONSE']._serialized_start=1151
+  _globals['_LISTRULESRESPONSE']._serialized_end=1218
+  _globals['_GETRULEREQUEST']._serialized_start=1220
+  _globals['_GETRULEREQUEST']._serialized_end=1253
+  _globals['_GETRULERESPONSE']._serialized_start=1255
+  _globals['_GETRULERESPONSE']._serialized_end=1319
+  _globals['_RULEDOCUMENTATION']._serialized_start=1322
+  _globals['_RULEDOCUMENTATION']._serialized_end=1768
+  _globals['_RULEDOCUMENTATION_PARAMETERSENTRY']._serialized_start=1719
+  _globals['_RULEDOCUMENTATION_PARAMETERSENTRY']._serialized_end=1768
+  _globals['_RULEVARIANT']._serialized_start=1770
+  _globals['_RULEVARIANT']._serialized_end=1895
+  _globals['_RULEEXAMPLE']._serialized_start=1897
+  _globals['_RULEEXAMPLE']._serialized_end=1952
+  _globals['_GETPOLICYREQUEST']._serialized_start=1954
+  _globals['_GETPOLICYREQUEST']._serialized_end=2006
+  _globals['_GETPOLICYRESPONSE']._serialized_start=2009
+  _globals['_GETPOLICYRESPONSE']._serialized_end=2327
+  _globals['_UPDATEPOLICYREQUEST']._serialized_start=2330
+  _globals['_UPDATEPOLICYREQUEST']._serialized_end=2602
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_start=2604
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_end=2710
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_start=2712
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_end=2778
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_start=2780
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_end=2880
+  _globals['_REFERENCESERVICE']._serialized_start=2883
+  _globals['_REFERENCESERVICE']._serialized_end=3495
 # @@protoc_insertion_point(module_scope)

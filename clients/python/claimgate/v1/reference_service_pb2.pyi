@@ -3,10 +3,13 @@
 isort:skip_file
 What the answers rest on: published tables, rules and policy."""
 
+from claimgate.v1 import policy_pb2 as _policy_pb2
 from claimgate.v1 import score_pb2 as _score_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -531,20 +534,27 @@ class GetPolicyRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """A stored version; left out, the one that claims are scored under now."""
     def __init__(
         self,
+        *,
+        version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_version", b"_version", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__version: _TypeAlias = _typing.Literal["version"]  # noqa: Y015
+    _WhichOneofArgType__version: _TypeAlias = _typing.Literal["_version", b"_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__version) -> _WhichOneofReturnType__version | None: ...
 
 Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
 
 @_typing.final
 class GetPolicyResponse(_message.Message):
-    """The policy that claims are scored under."""
+    """The policy that claims are scored under, or the version that was asked for."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -557,6 +567,8 @@ class GetPolicyResponse(_message.Message):
     AUTO_PARTIAL_FIELD_NUMBER: _builtins.int
     FORMAT_REJECT_MODE_FIELD_NUMBER: _builtins.int
     ALLOW_ZERO_CHARGE_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     policy_version: _builtins.str
     """Version of the policy, part of every answer's provenance."""
     review_min: _builtins.float
@@ -575,6 +587,14 @@ class GetPolicyResponse(_message.Message):
     """What FORMAT_* rules with action REJECT lead to: review, reject."""
     allow_zero_charge: _builtins.bool
     """A total charge of 0 is accepted on encounters."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The whole policy, every field given."""
+
+    @_builtins.property
+    def version(self) -> _policy_pb2.PolicyVersion:
+        """How it came to be."""
+
     def __init__(
         self,
         *,
@@ -587,11 +607,153 @@ class GetPolicyResponse(_message.Message):
         auto_partial: _builtins.bool = ...,
         format_reject_mode: _builtins.str = ...,
         allow_zero_charge: _builtins.bool = ...,
+        policy: _policy_pb2.Policy | None = ...,
+        version: _policy_pb2.PolicyVersion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_zero_charge", b"allow_zero_charge", "approval_threshold", b"approval_threshold", "auto_partial", b"auto_partial", "deny_min", b"deny_min", "format_reject_mode", b"format_reject_mode", "ml_reject_policy", b"ml_reject_policy", "model_weight", b"model_weight", "policy_version", b"policy_version", "review_min", b"review_min"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allow_zero_charge", b"allow_zero_charge", "approval_threshold", b"approval_threshold", "auto_partial", b"auto_partial", "deny_min", b"deny_min", "format_reject_mode", b"format_reject_mode", "ml_reject_policy", b"ml_reject_policy", "model_weight", b"model_weight", "policy", b"policy", "policy_version", b"policy_version", "review_min", b"review_min", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyRequest(_message.Message):
+    """The next version of the caller's policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    APPROVER_FIELD_NUMBER: _builtins.int
+    VALID_FROM_TIME_FIELD_NUMBER: _builtins.int
+    VALID_TO_TIME_FIELD_NUMBER: _builtins.int
+    expected_version: _builtins.int
+    """Number of the newest version, the one that the change was made to; 0 before the first."""
+    reason: _builtins.str
+    """Why it is changed. Required."""
+    approver: _builtins.str
+    """Who approved it: somebody other than the caller. Required."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The policy, or the fields of it that the mask names."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields of `policy` that replace those of the expected version, such as `review_min` or `overrides`; one that
+        `policy` leaves out goes back to its default. Left out, the whole policy is replaced.
+        """
+
+    @_builtins.property
+    def valid_from_time(self) -> _timestamp_pb2.Timestamp:
+        """From this moment on it holds; left out, at once."""
+
+    @_builtins.property
+    def valid_to_time(self) -> _timestamp_pb2.Timestamp:
+        """From this moment on it no longer holds; left out, it holds until a higher version does."""
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        expected_version: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        approver: _builtins.str = ...,
+        valid_from_time: _timestamp_pb2.Timestamp | None = ...,
+        valid_to_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "update_mask", b"update_mask", "valid_from_time", b"valid_from_time", "valid_to_time", b"valid_to_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "expected_version", b"expected_version", "policy", b"policy", "reason", b"reason", "update_mask", b"update_mask", "valid_from_time", b"valid_from_time", "valid_to_time", b"valid_to_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyRequest: _TypeAlias = UpdatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyResponse(_message.Message):
+    """What was stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """The whole policy, every field given."""
+
+    @_builtins.property
+    def version(self) -> _policy_pb2.PolicyVersion:
+        """How it came to be."""
+
+    def __init__(
+        self,
+        *,
+        policy: _policy_pb2.Policy | None = ...,
+        version: _policy_pb2.PolicyVersion | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyResponse: _TypeAlias = UpdatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsRequest(_message.Message):
+    """Asks for versions of the caller's policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """Most versions in the answer, at most 200. 0 means 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsRequest: _TypeAlias = ListPolicyVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsResponse(_message.Message):
+    """Versions, newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """What asks for the next versions; empty after the last."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedCompositeFieldContainer[_policy_pb2.PolicyVersion]:
+        """How each version came to be."""
+
+    def __init__(
+        self,
+        *,
+        versions: _abc.Iterable[_policy_pb2.PolicyVersion] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsResponse: _TypeAlias = ListPolicyVersionsResponse  # noqa: Y015

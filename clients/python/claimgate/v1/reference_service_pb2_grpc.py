@@ -60,6 +60,16 @@ class ReferenceServiceStub:
                 request_serializer=claimgate_dot_v1_dot_reference__service__pb2.GetPolicyRequest.SerializeToString,
                 response_deserializer=claimgate_dot_v1_dot_reference__service__pb2.GetPolicyResponse.FromString,
                 _registered_method=True)
+        self.UpdatePolicy = channel.unary_unary(
+                '/claimgate.v1.ReferenceService/UpdatePolicy',
+                request_serializer=claimgate_dot_v1_dot_reference__service__pb2.UpdatePolicyRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_reference__service__pb2.UpdatePolicyResponse.FromString,
+                _registered_method=True)
+        self.ListPolicyVersions = channel.unary_unary(
+                '/claimgate.v1.ReferenceService/ListPolicyVersions',
+                request_serializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsResponse.FromString,
+                _registered_method=True)
 
 
 class ReferenceServiceServicer:
@@ -101,6 +111,20 @@ class ReferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdatePolicy(self, request, context):
+        """Stores the next version of the caller's policy; needs a database.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicyVersions(self, request, context):
+        """Lists the stored versions of the caller's policy, newest first; needs a database.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -128,6 +152,16 @@ def add_ReferenceServiceServicer_to_server(servicer, server):
                     servicer.GetPolicy,
                     request_deserializer=claimgate_dot_v1_dot_reference__service__pb2.GetPolicyRequest.FromString,
                     response_serializer=claimgate_dot_v1_dot_reference__service__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'UpdatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicy,
+                    request_deserializer=claimgate_dot_v1_dot_reference__service__pb2.UpdatePolicyRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_reference__service__pb2.UpdatePolicyResponse.SerializeToString,
+            ),
+            'ListPolicyVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicyVersions,
+                    request_deserializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -266,6 +300,60 @@ class ReferenceService:
             '/claimgate.v1.ReferenceService/GetPolicy',
             claimgate_dot_v1_dot_reference__service__pb2.GetPolicyRequest.SerializeToString,
             claimgate_dot_v1_dot_reference__service__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/claimgate.v1.ReferenceService/UpdatePolicy',
+            claimgate_dot_v1_dot_reference__service__pb2.UpdatePolicyRequest.SerializeToString,
+            claimgate_dot_v1_dot_reference__service__pb2.UpdatePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicyVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/claimgate.v1.ReferenceService/ListPolicyVersions',
+            claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+            claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

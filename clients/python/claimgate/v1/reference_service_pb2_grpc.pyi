@@ -43,6 +43,10 @@ class ReferenceServiceStub:
     """Shows one rule."""
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_reference_service_pb2.GetPolicyRequest, _reference_service_pb2.GetPolicyResponse]
     """Shows the policy that the caller's claims are scored under."""
+    UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_reference_service_pb2.UpdatePolicyRequest, _reference_service_pb2.UpdatePolicyResponse]
+    """Stores the next version of the caller's policy; needs a database."""
+    ListPolicyVersions: _grpc.UnaryUnaryMultiCallable[_reference_service_pb2.ListPolicyVersionsRequest, _reference_service_pb2.ListPolicyVersionsResponse]
+    """Lists the stored versions of the caller's policy, newest first; needs a database."""
 
 @_typing.type_check_only
 class ReferenceServiceAsyncStub(ReferenceServiceStub):
@@ -59,6 +63,10 @@ class ReferenceServiceAsyncStub(ReferenceServiceStub):
     """Shows one rule."""
     GetPolicy: _aio.UnaryUnaryMultiCallable[_reference_service_pb2.GetPolicyRequest, _reference_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
     """Shows the policy that the caller's claims are scored under."""
+    UpdatePolicy: _aio.UnaryUnaryMultiCallable[_reference_service_pb2.UpdatePolicyRequest, _reference_service_pb2.UpdatePolicyResponse]  # type: ignore[assignment]
+    """Stores the next version of the caller's policy; needs a database."""
+    ListPolicyVersions: _aio.UnaryUnaryMultiCallable[_reference_service_pb2.ListPolicyVersionsRequest, _reference_service_pb2.ListPolicyVersionsResponse]  # type: ignore[assignment]
+    """Lists the stored versions of the caller's policy, newest first; needs a database."""
 
 class ReferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows the releases in use, what they say of a procedure, and the rules with their documentation."""
@@ -102,5 +110,21 @@ class ReferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reference_service_pb2.GetPolicyResponse, _abc.Awaitable[_reference_service_pb2.GetPolicyResponse]]:
         """Shows the policy that the caller's claims are scored under."""
+
+    @_abc_1.abstractmethod
+    def UpdatePolicy(
+        self,
+        request: _reference_service_pb2.UpdatePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reference_service_pb2.UpdatePolicyResponse, _abc.Awaitable[_reference_service_pb2.UpdatePolicyResponse]]:
+        """Stores the next version of the caller's policy; needs a database."""
+
+    @_abc_1.abstractmethod
+    def ListPolicyVersions(
+        self,
+        request: _reference_service_pb2.ListPolicyVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reference_service_pb2.ListPolicyVersionsResponse, _abc.Awaitable[_reference_service_pb2.ListPolicyVersionsResponse]]:
+        """Lists the stored versions of the caller's policy, newest first; needs a database."""
 
 def add_ReferenceServiceServicer_to_server(servicer: ReferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
