@@ -86,7 +86,7 @@ async def serve_here(
         _model_client(settings, model_address) as model,
         _database(settings) as database,
     ):
-        policy_database = _policy_database(settings, database)
+        policy_database = await _policy_database(settings, database)
         policies = Policies(
             engines.engine.policy,
             _policy_files(settings) or policy_database,
@@ -169,9 +169,13 @@ def _policy_files(settings: Settings) -> PolicyFiles | None:
     return files
 
 
-def _policy_database(settings: Settings, database: Database | None) -> PolicyDatabase | None:
+async def _policy_database(settings: Settings, database: Database | None) -> PolicyDatabase | None:
     """Return where policies are stored, unless they come from files."""
-    return PolicyDatabase(database) if database and settings.policy_folder is None else None
+    if database is None or settings.policy_folder is not None:
+        return None
+    store = PolicyDatabase(database)
+    await store.check()
+    return store
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from engine.rules import all_rules
 from server.database import Database
 from server.errors import PolicyChangedError
 from server.policies import Loaded, PolicyVersion, Refused
+from server.settings import SettingsError
 
 if TYPE_CHECKING:
     from server.database import Connection
@@ -70,6 +71,20 @@ class PolicyDatabase:
     """Reads and adds versions of policies."""
 
     database: Database
+
+    async def check(self) -> None:
+        """Refuse to start on a database that has no place for policies yet.
+
+        Raises:
+            SettingsError: says which migration is missing.
+        """
+        async with self.database.transaction("", readonly=True) as connection:
+            table = await connection.fetchval("SELECT to_regclass('policies')::text")
+        if table is None:
+            raise SettingsError(
+                "CLAIMGATE_PRODUCTION_URL: the database has no table of policies; bring it forward "
+                "with `claimgate migrate production`, then start the service"
+            )
 
     async def mark(self, tenant: str) -> Hashable:
         """Return the numbers of the versions that may be in force."""

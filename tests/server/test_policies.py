@@ -90,6 +90,15 @@ async def test_version_is_read_back_as_it_was_written(store, tenant):
     assert (loaded.version.author, loaded.version.approver) == ("ann", "bob")
 
 
+async def test_database_without_policies_ends_the_start_and_says_what_to_run(postgres, store):
+    await store.check()
+    url = postgres.loading_url("postgres")
+
+    async with open_database(url, connections_max=1, query_s=10) as bare:
+        with pytest.raises(SettingsError, match="claimgate migrate production"):
+            await PolicyDatabase(bare).check()
+
+
 async def test_versions_are_kept_and_listed_newest_first(store, tenant):
     for number in range(3):
         await store.add(tenant, new({"review_min": number / 10}), number)
