@@ -13,7 +13,8 @@ from claimgate.v1 import claim_pb2, score_pb2
 from numpy.typing import NDArray
 
 from engine import fields_native, fields_python
-from engine.codes import ABSENT, code36, text36
+from engine.bills import inpatient
+from engine.codes import ABSENT, code36
 from engine.columns import (
     INSTITUTIONAL,
     LOB_MEDICARE_ADVANTAGE,
@@ -49,8 +50,6 @@ READER: Final[Reader] = "native" if fields_native.LIBRARY else "python"
 
 _FEMALE, _MALE = code36("F"), code36("M")
 _ICD9_QUALIFIERS: Final = (code36("BK"), code36("BF"))
-_INPATIENT_BILLS: Final = frozenset({"11", "18", "21", "28", "41", "65", "66", "86"})
-_BILLS_MAX: Final = 100_000
 _OTHER_PAYER_TYPES: Final = (
     np.int32,
     np.int64,
@@ -74,17 +73,6 @@ class _Words(dict[str, int]):
         return number
 
 
-class _Inpatient(dict[int, bool]):
-    """A bounded memory of which types of bill are inpatient ones."""
-
-    def __missing__(self, bill: int) -> bool:
-        inpatient = text36(bill)[1:3] in _INPATIENT_BILLS
-        if len(self) < _BILLS_MAX:
-            self[bill] = inpatient
-        return inpatient
-
-
-_INPATIENT: Final = _Inpatient()
 _INSURANCE: Final = Memory(lambda text: INSURANCE.get(text.strip().upper(), 0))
 _WORDS: Final = Memory(word_key)
 _HMOS: Final = Memory(lambda text: text.strip().upper() == HMO)
@@ -194,7 +182,7 @@ def _claims(fields: Fields, words: _Words, member: Ints) -> Claims:
         accident_type=sent["accident_type"],
         place_of_service=sent["place_of_service"],
         type_of_bill=sent["type_of_bill"],
-        inpatient=_mapped(_INPATIENT, sent["type_of_bill"].tolist(), np.bool_),
+        inpatient=inpatient(sent["type_of_bill"]),
         drg=sent["drg_code"],
         drg_weight_e4=sent["drg_weight_e4"],
         condition_codes=sent["condition_codes"],

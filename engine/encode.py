@@ -391,6 +391,8 @@ def evidence_text(
         return "" if np.isnat(value) else str(value)
     if kind is Kind.NAME:
         return rule.names[name][int(value)] if value >= 0 else ""
+    if value < 0 and kind in (Kind.COUNT, Kind.UNITS, Kind.CENTS):
+        return ""
     return _FORMATS[kind](int(value))
 
 

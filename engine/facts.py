@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, PROFESSIONAL, Batch, Bools, Ints, Table
+from engine.columns import INSTITUTIONAL, PROFESSIONAL, Batch, Bools, Dates, Ints, Table
 from engine.reference import GLOBAL_XXX, Reference
 from engine.sessions import sessions
 
@@ -19,7 +19,8 @@ MOD_26, MOD_TC, MOD_53 = code36("26"), code36("TC"), code36("53")
 
 _DME_TAXONOMY_PREFIXES = (code36("332"), code36("335"))
 _TAXONOMY_LENGTH = 10
-_SURGICAL_DAYS = (0, 10, 90)
+SURGICAL_DAYS = (0, 10, 90)
+"""Global periods of surgery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,8 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
     plain = (component == MOD_53) & (row < 0)
     row[plain] = code_row[plain]
     component = np.where(plain, 0, component)
-    has_code = code_row >= 0
     distinct_codes, distinct_code = np.unique(lines.procedure, return_inverse=True)
-    global_days = np.where(has_code, mpfs.global_days[code_row], GLOBAL_XXX)
+    global_days = _global_days(reference, code_row)
     return Facts(
         mpfs=row,
         mpfs_code=code_row,
@@ -84,12 +84,21 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
         locality=reference.localities.of_zip(lines.zip5, day),
         visit=reference.evaluation_management.contains(lines.procedure, day),
         global_days=global_days,
-        surgical=has_code & np.isin(global_days, _SURGICAL_DAYS),
+        surgical=np.isin(global_days, SURGICAL_DAYS),
         session=sessions(batch),
         stand_ins=reference.stand_ins(day),
         distinct_codes=distinct_codes,
         distinct_code=distinct_code,
     )
+
+
+def global_days_of(reference: Reference, procedure: Ints, day: Dates) -> Ints:
+    """Return the global period of codes on their days, as in `Facts.global_days`."""
+    return _global_days(reference, reference.mpfs.rows(procedure, np.zeros_like(procedure), day))
+
+
+def _global_days(reference: Reference, row: Ints) -> Ints:
+    return np.where(row >= 0, reference.mpfs.global_days[row], GLOBAL_XXX)
 
 
 def _component(modifiers: Ints) -> Ints:

@@ -1,8 +1,8 @@
 """Every rule over one pass: their hits in one set of columns, and what could not be judged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -15,7 +15,9 @@ from engine.policy import Policy
 from engine.pricing import Allowed
 from engine.reference import Reference
 from engine.rules.ncci.pair_edits import find_pair_edits
-from engine.rules.rule import Hits, Rule
+from engine.rules.rule import Action, Category, Certainty, Hits, Rule
+
+_NOT_OF_CODING: Final = (Category.ELIGIBILITY, Category.TIMELY_FILING, Category.COB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def find_hits(
     effects = effects_of(policy, batch)
     rules = tuple(rule for rule in rules if effects.runs(rule))
     inputs = rule_inputs(rules, batch, reference, facts, gathered, allowed)
-    found = [effects.weigh(rule, hits_of(rule, inputs, effects)) for rule in rules]
+    found = _found(rules, batch, inputs, effects)
     by_rule = tuple(hits for hits, _ in found)
     counts = np.array([len(hits) for hits in by_rule], np.int64)
     first = np.cumsum(counts) - counts
@@ -123,8 +125,50 @@ def rule_inputs(
         "allowed": allowed,
     }
     if any("pair_edits" in rule.needs for rule in rules):
-        inputs["pair_edits"] = find_pair_edits(batch, reference, facts)
+        inputs["pair_edits"] = find_pair_edits(batch, reference, facts, inputs["past"])
     return inputs
+
+
+def _found(
+    rules: tuple[Rule, ...], batch: Batch, inputs: dict[str, Any], effects: Effects
+) -> list[tuple[Hits, Weighed | None]]:
+    """Run the rules; those that ask what the others deny come last, and see none of one another."""
+    asks = ["denied" in rule.needs for rule in rules]
+    found: dict[int, tuple[Hits, Weighed | None]] = {}
+    for last in (False, True):
+        if last and any(asks):
+            others = [(rules[index], *hits) for index, hits in found.items()]
+            inputs = inputs | {"denied": denied_for_certain(others, len(batch.lines))}
+        for index in (index for index, each in enumerate(asks) if each is last):
+            hits = hits_of(rules[index], inputs, effects)
+            found[index] = effects.weigh(rules[index], hits)
+    return [found[index] for index in range(len(rules))]
+
+
+def denied_for_certain(found: Sequence[tuple[Rule, Hits, Weighed | None]], lines: int) -> Bools:
+    """Return the lines that edits of coding deny for certain.
+
+    What is late or not covered as a whole was still coded right: it is left out.
+    """
+    denied = np.zeros(lines, np.bool_)
+    for rule, hits, weighed in found:
+        if not len(hits.line) or rule.category in _NOT_OF_CODING:
+            continue
+        if weighed is None:
+            case = np.zeros(len(hits), np.int64) if hits.variant is None else hits.variant
+            sure = np.array([_denies(each.action, each.certainty) for each in rule.cases])[case]
+        else:
+            sure = _denies(weighed.action, weighed.certainty) & ~weighed.shadow
+        denied[hits.line[sure[hits.line_hit]]] = True
+    return denied
+
+
+def _denies(action: Any, certainty: Any) -> Any:
+    return (
+        (action >= Action.DENY_LINE)
+        & (action <= Action.DENY_CLAIM)
+        & (certainty == Certainty.APPLY)
+    )
 
 
 def hits_of(rule: Rule, inputs: Mapping[str, Any], effects: Effects) -> Hits:

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
+from engine.bills import inpatient
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints, Table
 from engine.history import EarlierClaims, EarlierLines, History
@@ -40,6 +41,11 @@ class SeenPairs:
     def where(self, mask: Bools) -> "SeenPairs":
         """Keep the pairs of the mask."""
         return SeenPairs(self.line[mask], self.earlier[mask])
+
+    @classmethod
+    def none(cls) -> "SeenPairs":
+        """Return no pairs."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ class Past:
             last_day: The last one.
         """
         if not len(self) or not len(line):
-            return SeenPairs(np.empty(0, np.int64), np.empty(0, np.int64))
+            return SeenPairs.none()
         member = batch.claims.member[batch.lines.claim[line]]
         begin = np.searchsorted(self._member_day, _member_day(member, first_day))
         end = np.searchsorted(self._member_day, _member_day(member, last_day), side="right")
@@ -184,6 +190,11 @@ class Past:
             professional, same_renderer | (same_biller & same_specialty), same_biller
         )
         return same
+
+    def outpatient(self, pairs: SeenPairs) -> Bools:
+        """Pairs whose earlier line is not on a bill of inpatients."""
+        bill = self.claims.type_of_bill[self.lines.claim[pairs.earlier]]
+        return ~inpatient(bill)
 
     def claim_pairs(self, batch: Batch, claim: Ints) -> tuple[Ints, Ints]:
         """Return claims of the pass, each with a claim of its past, as (claim, earlier claim)."""

@@ -21,7 +21,9 @@ _RULE_SCORE_MAX: Final = 0.60
 _DECIMALS: Final = 9
 _RISK_BANDS: Final = (0.10, 0.30, 0.60)
 _STAKES: Final = tuple(Stake)
-_LINES, _CLAIM, _EXCESS = map(_STAKES.index, (Stake.LINES, Stake.CLAIM, Stake.EXCESS))
+_LINES, _CLAIM, _EXCESS, _RECOVERY = map(
+    _STAKES.index, (Stake.LINES, Stake.CLAIM, Stake.EXCESS, Stake.RECOVERY)
+)
 
 
 class Decision(IntEnum):
@@ -361,7 +363,7 @@ def _exposure(
         hit_of[whole_rows], whole[line_of[whole_rows]], len(findings)
     ).astype(np.int64)
 
-    excess = _excess(findings)
+    excess = _amounts(findings, stake, Stake.EXCESS, "excess_cents")
     excess_rows = np.flatnonzero(stake[hit_of] == _EXCESS)
     capped = np.minimum(excess[hit_of[excess_rows]], whole[line_of[excess_rows]])
     np.maximum.at(line_stake, line_of[excess_rows], capped)
@@ -374,38 +376,40 @@ def _exposure(
     line_stake = np.where(whole_claim[lines.claim], whole, line_stake)
     by_charge = batch.any_line((line_stake > 0) & ~allowed.priced)
     at_risk = np.bincount(lines.claim, line_stake, len(batch.claims)).astype(np.int64)
+    back = np.flatnonzero(stake == _RECOVERY)
+    if len(back):
+        # Of other claims the charge is known, not the price.
+        recovery = _amounts(findings, stake, Stake.RECOVERY, "recovery_cents")
+        hit_exposure[back] = recovery[back]
+        at_risk += np.bincount(findings.claim, recovery, len(batch.claims)).astype(np.int64)
+        by_charge = by_charge | _marked(findings.claim[back], len(batch.claims))
     return at_risk, by_charge, hit_exposure
 
 
 def _stakes(findings: Findings, weighed: Weighed) -> Ints:
-    """What each hit puts at risk, as an index; another action than the rule's own decides anew."""
-    stake = _own_stakes(findings)[findings.rule, findings.case]
-    for index in findings.weighed:
+    """What each hit puts at risk, as an index; another action than the case's own decides anew."""
+    stake = np.zeros(len(findings), np.int8)
+    for index in np.unique(findings.rule).tolist():
         rule, rows = findings.rules[index], np.flatnonzero(findings.rule == index)
-        own = np.array([case.action for case in rule.cases])[findings.case[rows]]
+        case = findings.case[rows]
+        stake[rows] = np.array([_STAKES.index(c.stake) for c in rule.cases], np.int8)[case]
+        if index not in findings.weighed:
+            continue
+        own = np.array([c.action for c in rule.cases])[case]
         for action in map(Action, np.unique(weighed.action[rows]).tolist()):
-            new = stake_of(action, rule.scope)
-            if rule.stake is Stake.EXCESS and action <= Action.PEND:
-                new = Stake.EXCESS
             changed = (weighed.action[rows] == action) & (own != action)
-            stake[rows[changed]] = _STAKES.index(new)
+            if action <= Action.PEND:
+                # An amount that evidence names is at risk whether a hit pends or is a note.
+                changed &= ~np.isin(stake[rows], (_EXCESS, _RECOVERY))
+            stake[rows[changed]] = _STAKES.index(stake_of(action, rule.scope))
     return stake
 
 
-def _own_stakes(findings: Findings) -> Ints:
-    """What the cases of each rule put at risk, shape (rules, cases)."""
-    cases_max = max((len(rule.cases) for rule in findings.rules), default=0)
-    stakes = np.zeros((len(findings.rules), cases_max), np.int8)
-    for index, rule in enumerate(findings.rules):
-        stakes[index, : len(rule.cases)] = [_STAKES.index(case.stake) for case in rule.cases]
-    return stakes
-
-
-def _excess(findings: Findings) -> NDArray[np.int64]:
-    excess = np.zeros(len(findings), np.int64)
-    for index, rule in enumerate(findings.rules):
-        if rule.stake is Stake.EXCESS:
-            hits = np.flatnonzero(findings.rule == index)
-            if len(hits):
-                excess[hits] = findings.by_rule[index].evidence["excess_cents"][findings.row[hits]]
-    return excess
+def _amounts(findings: Findings, stakes: Ints, stake: Stake, name: str) -> NDArray[np.int64]:
+    """Return what the evidence column says for the hits of a stake, 0 for the others."""
+    amounts = np.zeros(len(findings), np.int64)
+    hits = np.flatnonzero(stakes == _STAKES.index(stake))
+    for index in np.unique(findings.rule[hits]).tolist():
+        of_rule = hits[findings.rule[hits] == index]
+        amounts[of_rule] = findings.by_rule[index].evidence[name][findings.row[of_rule]]
+    return amounts

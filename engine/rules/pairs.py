@@ -64,23 +64,26 @@ def hits_on_pairs(
 ) -> Hits:
     """Return one hit for each line with all its partners; the pair of lowest rank is shown.
 
+    Of pairs of one rank that within the claim is shown before one with a line of another claim.
+
     Args:
         batch: The pass.
         line: Rows of the lines on which the action falls, shape (pairs,).
-        partner: Rows of their partners, shape (pairs,).
+        partner: Rows of their partners, -1 for a line of another claim, shape (pairs,).
         rank: What makes a pair the one to show, lowest first, shape (pairs,).
         evidence: Columns over the pairs.
         not_evaluated: What could not be judged.
         evaluated: Lines that were judged.
     """
-    order = np.lexsort((partner, rank, line))
+    order = np.lexsort((partner, partner < 0, rank, line))
     rows, lead, hit = np.unique(line[order], return_index=True, return_inverse=True)
+    here = partner[order] >= 0
     return Hits(
         claim=batch.lines.claim[rows],
         line_hit=np.arange(len(rows)),
         line=rows,
-        partner_hit=hit,
-        partner=partner[order],
+        partner_hit=hit[here],
+        partner=partner[order][here],
         evidence={name: column[order[lead]] for name, column in evidence.items()},
         not_evaluated=not_evaluated,
         evaluated=evaluated,

@@ -92,10 +92,12 @@ class Stake(StrEnum):
     """The same of all lines of the claim."""
     EXCESS = "excess"
     """The evidence column `excess_cents`."""
+    RECOVERY = "recovery"
+    """The evidence column `recovery_cents`: what another claim was paid, beside this one's."""
 
 
 class Kind(StrEnum):
-    """How an evidence column reads as text."""
+    """How an evidence column reads as text; a count or amount below 0 is left out."""
 
     COUNT = "count"
     """A number; -1 for none."""
@@ -122,6 +124,7 @@ class Variant:
     action: Action | None = None
     certainty: Certainty | None = None
     families: tuple[Family, ...] | None = None
+    stake: Stake | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,9 +287,15 @@ class Hits:
 
     @classmethod
     def joined(cls, first: Self, second: Self) -> Self:
-        """Return the hits of one search after those of another; what was judged stays apart."""
+        """Return the hits of one search after those of another, with the same cases and evidence.
+
+        What was not evaluated is said of both; what was, by the first that says it.
+        """
+        gaps = first.not_evaluated + second.not_evaluated
+        evaluated = second.evaluated if first.evaluated is None else first.evaluated
         if not len(second) or not len(first):
-            return first if len(first) else second
+            some = first if len(first) else second
+            return replace(some, not_evaluated=gaps, evaluated=evaluated)
         after = len(first)
         return cls(
             claim=np.concatenate([first.claim, second.claim]),
@@ -301,7 +310,8 @@ class Hits:
                 name: np.concatenate([column, second.evidence[name]])
                 for name, column in first.evidence.items()
             },
-            not_evaluated=first.not_evaluated + second.not_evaluated,
+            not_evaluated=gaps,
+            evaluated=evaluated,
         )
 
     def take(self, keep: Bools) -> Self:
@@ -434,9 +444,11 @@ NEEDS = (
     "members",
     "allowed",
     "pair_edits",
+    "denied",
     "params",
 )
-"""What a rule may ask for by naming it as a parameter."""
+"""What a rule may ask for by naming it as a parameter. `denied` are the lines that edits of coding
+deny for certain; rules that ask for it run after the others."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -532,9 +544,12 @@ def rule(
             variant.action or action,
             variant.certainty or certainty,
             families if variant.families is None else variant.families,
-            own_stake
-            if variant.action in (None, action) or own_stake is Stake.EXCESS
-            else stake_of(variant.action, scope),
+            variant.stake
+            or (
+                own_stake
+                if variant.action in (None, action) or own_stake is Stake.EXCESS
+                else stake_of(variant.action, scope)
+            ),
         )
         for name, variant in (variants or {"": Variant()}).items()
     )

@@ -9,7 +9,7 @@ import numpy as np
 from claimgate.v1 import score_pb2
 
 from engine.encode import encode
-from engine.findings import hits_of, rule_inputs
+from engine.findings import denied_for_certain, hits_of, rule_inputs
 from engine.gathered import OK, Gathered, ModelAnswer
 from engine.overrides import effects_of
 from engine.pipeline import Engine, coverage_of
@@ -98,6 +98,9 @@ def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
     inputs = rule_inputs(
         engine.rules, batch, engine.reference, facts, _gathered(len(batch.claims)), allowed
     )
+    others = [rule for rule in engine.rules if "denied" not in rule.needs]
+    found = [(each, *effects.weigh(each, hits_of(each, inputs, effects))) for each in others]
+    inputs["denied"] = denied_for_certain(found, len(batch.lines))
 
     def cost(rule: Rule) -> float:
         def once() -> float:

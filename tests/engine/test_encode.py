@@ -436,6 +436,8 @@ def test_no_patient_data_is_in_the_answers_to_claims_of_every_rule(engine, birth
     claims = [marked(each, birth) for each in EXAMPLES]
     for number, claim in enumerate(claims):
         claim.claim_id = f"C{number}"
+        # A few claims of one person: with all of them sums of money reach any number.
+        claim.person_id = f"CANARY {number // 4}"
 
     [answer] = answers(engine, claims, view=pb.VIEW_TRACE)
 

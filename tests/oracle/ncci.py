@@ -176,6 +176,7 @@ def _add_ons(bill: Bill, lines: Sequence[Line], tables: Tables, found: Edits) ->
     if bill.inpatient:
         return
     denied = {number for hit in found.hits if hit.certainty == "APPLY" for number in hit.lines}
+    denied |= {each.number for each in lines if bill.professional and never_paid(each, tables)}
     for line in lines:
         if tables.rows("ncci_aoc", line.day) is None:
             found.skip("NCCI_ADDON_NO_PRIMARY", "no_release", line)
@@ -205,6 +206,16 @@ def _add_ons(bill: Bill, lines: Sequence[Line], tables: Tables, found: Edits) ->
                 _numbers(_listed(line, lines, tables)),
             )
         )
+
+
+def never_paid(line: Line, tables: Tables) -> bool:
+    """Whether another edit denies a line for certain: a role that its code never pays (C.17)."""
+    fee = (tables.rows("mpfs", line.day) or {}).get((line.code, ""))
+    return fee is not None and (
+        (line.assists and fee.assistant == "1")
+        or ("62" in line.modifiers and fee.co_surgeon == "0")
+        or ("66" in line.modifiers and fee.team == "0")
+    )
 
 
 def _listed(line: Line, lines: Sequence[Line], tables: Tables) -> list[Line]:

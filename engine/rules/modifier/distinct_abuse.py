@@ -7,7 +7,6 @@ import numpy as np
 from engine.columns import Batch, Bools, Ints
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.history import History
-from engine.past import Past
 from engine.policy import Params
 from engine.reference import DISTINCT, Reference
 from engine.rules.billers import months_before
@@ -131,7 +130,6 @@ def find(
     reference: Reference,
     facts: Facts,
     pair_edits: FoundPairs,
-    past: Past,
     history: History | None,
     params: Params,
 ) -> Hits:
@@ -141,11 +139,7 @@ def find(
         return Hits.none(*pair_edits.lines.not_evaluated)
     served = distinct & pair_edits.lines.any
     alone = served & ~_in_pairs(pair_edits, len(distinct), _BYPASS)
-    useless = (
-        alone
-        & ~_partner_before(batch, reference, facts, past, alone)
-        & ~_apart_by_line(batch, reference, facts, alone)
-    )
+    useless = alone & ~_apart_by_line(batch, reference, facts, alone)
     claim = np.unique(batch.lines.claim[served])
     share, peers, counted = _shares(batch, history, claim, params["lines_min"])
     often = served & ~useless & batch.of_line(share > peers)
@@ -168,31 +162,13 @@ def find(
 
 
 def _in_pairs(found: FoundPairs, lines: int, indicator: int) -> Bools:
-    """Lines in a pair of the indicator, in either column."""
+    """Lines in a pair of the indicator, in either column, with a line of this claim or another."""
     mask = np.zeros(lines, np.bool_)
     of_indicator = found.pairs.indicator == indicator
     mask[found.pairs.column1[of_indicator]] = True
     mask[found.pairs.column2[of_indicator]] = True
+    mask[found.across.line[found.across.indicator == indicator]] = True
     return mask
-
-
-def _partner_before(
-    batch: Batch, reference: Reference, facts: Facts, past: Past, lines: Bools
-) -> Bools:
-    """Lines that make a pair with a line of an earlier claim, which a modifier may keep apart."""
-    found = np.zeros(len(lines), np.bool_)
-    if not len(past):
-        return found
-    pairs = past.counted(past.pairs_of_day(batch, np.flatnonzero(lines)))
-    pairs = pairs.where(past.same_provider(batch, pairs))
-    own, day = batch.lines.procedure[pairs.line], batch.lines.service_from[pairs.line]
-    other = past.lines.procedure[pairs.earlier].astype(own.dtype)
-    hospital = facts.setting[pairs.line] == SETTING_HOSPITAL
-    for table, at in ((reference.ptp_practitioner, ~hospital), (reference.ptp_hospital, hospital)):
-        for column1, column2 in ((own, other), (other, own)):
-            row = table.rows(column1[at], column2[at], day[at])
-            found[pairs.line[at][(row >= 0) & (table.indicator[row] == _BYPASS)]] = True
-    return found
 
 
 def _apart_by_line(batch: Batch, reference: Reference, facts: Facts, lines: Bools) -> Bools:

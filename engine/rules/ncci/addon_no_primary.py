@@ -7,10 +7,10 @@ import numpy as np
 from engine.codes import code36
 from engine.columns import Batch, Bools, Ints
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
+from engine.past import Past, SeenPairs
 from engine.policy import Params
 from engine.reference import CONTRACTOR_DEFINED, GLOBAL_ZZZ, TYPE_1, TYPE_2, TYPE_3, Reference
-from engine.rules.ncci import mue
-from engine.rules.ncci.pair_edits import FoundPairs
+from engine.rules.earlier import EARLIER_EVIDENCE, first_of_lines, named
 from engine.rules.ncci.served import served
 from engine.rules.pairs import pair_blocks
 from engine.rules.rule import (
@@ -23,13 +23,14 @@ from engine.rules.rule import (
     Scope,
     Severity,
     Variant,
+    claim_before,
     example,
     line,
     rule,
 )
 
 _CLOSED_LIST, _OPEN_LIST, _SHARED = 0, 1, 2
-_ABSENT, _DENIED = 0, 1
+_ABSENT, _DENIED, _UNDECIDED = 0, 1, 2
 
 
 @rule(
@@ -54,14 +55,19 @@ _ABSENT, _DENIED = 0, 1
         "list": Kind.NAME,
         "primary": Kind.NAME,
         "listed_lines": Kind.COUNT,
+        **EARLIER_EVIDENCE,
     },
-    names={"list": ("closed", "open", "closed"), "primary": ("absent", "not payable")},
+    names={
+        "list": ("closed", "open", "closed"),
+        "primary": ("absent", "not payable", "not decided"),
+    },
     uses_history=True,
-    caveat="A listed primary code counts unless a pair edit or a unit limit denies it for certain, "
-    "or it is itself an add-on without its primary; other denials of it are not looked at. The "
-    "notes of the add-on file (facility only, practitioner only) are not read. The primary of "
-    "`shared_care_codes` may stand on a bill of another physician of the group, so their hit only "
-    "advises. [U] A primary that is an add-on with contractor-defined primaries counts as payable.",
+    caveat="A listed primary code counts unless an edit of coding denies it for certain or it is "
+    "itself an add-on without its primary; on another claim it counts if it was paid. The notes of "
+    "the add-on file (facility only, practitioner only) are not read. The primary of "
+    "`shared_care_codes` may stand on a bill of another physician of the group and specialty, so "
+    "their hit only advises. [U] A primary that is an add-on with contractor-defined primaries "
+    "counts as payable.",
     examples=[
         example(
             "without its primary code",
@@ -103,13 +109,6 @@ _ABSENT, _DENIED = 0, 1
         ),
         example("the same, separated by 59", line("17110"), line("17000-59"), line("17003")),
         example(
-            "a primary beyond its limit by policy is none",
-            line("17000", units=2),
-            line("17003"),
-            hit=True,
-            hit_lines=(2,),
-        ),
-        example(
             "a primary that is an add-on without its own",
             line("33508"),
             line("33518"),
@@ -128,13 +127,80 @@ _ABSENT, _DENIED = 0, 1
             line("99291", npi="1003000126"),
             line("99292"),
         ),
+        example(
+            "a primary beyond its limit by policy is none",
+            line("17000", units=2),
+            line("17003"),
+            hit=True,
+            hit_lines=(2,),
+        ),
+        example(
+            "the primary on an earlier claim", line("11045"), earlier=[claim_before(line("11042"))]
+        ),
+        example(
+            "the primary on an earlier claim of another provider",
+            line("11045"),
+            earlier=[claim_before(line("11042"), npi="1003000126")],
+            hit=True,
+            hit_lines=(1,),
+        ),
+        example(
+            "the primary on an earlier claim of another day",
+            line("11045"),
+            earlier=[claim_before(line("11042"), day="2025-10-14")],
+            hit=True,
+        ),
+        example(
+            "the primary on a claim that was voided",
+            line("11045"),
+            earlier=[
+                claim_before(line("11042")),
+                claim_before(
+                    line("11042"), frequency_code="8", payer_claim_control_number="EARLIER-1"
+                ),
+            ],
+            hit=True,
+        ),
+        example(
+            "a chain that begins on an earlier claim",
+            line("33508"),
+            line("33518"),
+            earlier=[claim_before(line("33533"))],
+        ),
+        example(
+            "critical care begun by a colleague of the group and specialty on a claim of their own",
+            line("99292"),
+            rendering_provider={"npi": "1003000126", "specialty": "11"},
+            earlier=[
+                claim_before(
+                    line("99291"), rendering_provider={"npi": "1184722773", "specialty": "11"}
+                )
+            ],
+        ),
+        example(
+            "critical care begun by another specialty of the group",
+            line("99292"),
+            rendering_provider={"npi": "1003000126", "specialty": "11"},
+            earlier=[
+                claim_before(
+                    line("99291"), rendering_provider={"npi": "1184722773", "specialty": "06"}
+                )
+            ],
+            hit=True,
+            variant="shared_care",
+        ),
         example("primaries that the contractor defines: not evaluated", line("61781")),
         example("a global period of ZZZ without an add-on row: not evaluated", line("G2211")),
         example("no add-on", line("99213")),
     ],
 )
 def find(
-    batch: Batch, reference: Reference, facts: Facts, pair_edits: FoundPairs, params: Params
+    batch: Batch,
+    reference: Reference,
+    facts: Facts,
+    past: Past,
+    denied: Bools,
+    params: Params,
 ) -> Hits:
     """An add-on code stands without a payable primary code of the same day and provider."""
     addons, code, day = reference.addons, batch.lines.procedure, batch.lines.service_from
@@ -145,8 +211,10 @@ def find(
     types[asked] = addons.types(code[asked], day[asked])
     shared = np.isin(code, [code36(text) for text in params.words("shared_care_codes")])
     addon, primary = _listed_pairs(batch, reference, facts, np.flatnonzero(types), asked, shared)
-    denied = pair_edits.denied(len(code)) | mue.denied(batch, reference, facts, primary)
-    missing = (types > 0) & ~_supported(types, addon, primary, ~denied)
+    elsewhere = _listed_elsewhere(batch, reference, past, np.flatnonzero(types), shared)
+    paid_elsewhere = _mask(past.counted(elsewhere).line, len(code))
+    supported = _supported(types, addon, primary, ~denied, paid_elsewhere)
+    missing = (types > 0) & ~supported
     contractor = missing & (types & CONTRACTOR_DEFINED != 0)
     rowless = lines.any & (types == 0) & (facts.global_days == GLOBAL_ZZZ)
     listed = np.bincount(addon, minlength=len(code))
@@ -162,8 +230,9 @@ def find(
         evidence={
             "addon": code,
             "list": variant,
-            "primary": np.where(listed > 0, _DENIED, _ABSENT),
+            "primary": _why_none(past, listed, elsewhere),
             "listed_lines": listed,
+            **named(past, first_of_lines(elsewhere.line, elsewhere.earlier, len(code))),
         },
         partner=(primary[of_hit], addon[of_hit]),
         not_evaluated=(
@@ -172,6 +241,46 @@ def find(
             NotEvaluated("no_addon_row", rowless),
         ),
     )
+
+
+def _listed_elsewhere(
+    batch: Batch, reference: Reference, past: Past, addon: Ints, shared: Bools
+) -> SeenPairs:
+    """Pairs of an add-on line and a listed one of its day and provider on another claim.
+
+    Where care is shared, a colleague of the group and specialty is enough.
+    """
+    if not len(past) or not len(addon):
+        return SeenPairs.none()
+    code, day = batch.lines.procedure, batch.lines.service_from
+    seen = past.pairs_of_day(batch, addon)
+    seen = seen.where(
+        past.same_provider(batch, seen) | (shared[seen.line] & _colleagues(batch, past, seen))
+    )
+    other = past.lines.procedure[seen.earlier].astype(code.dtype)
+    listed = reference.addons.accepts(code[seen.line], other, day[seen.line])
+    return seen.where(listed & past.outpatient(seen))
+
+
+def _colleagues(batch: Batch, past: Past, seen: SeenPairs) -> Bools:
+    """Pairs billed by one group on the same form, unless the specialties are known to differ."""
+    own, other = batch.lines.claim[seen.line], past.lines.claim[seen.earlier]
+    biller = batch.claims.billing_npi[own]
+    specialty, others = batch.lines.specialty[seen.line], past.lines.specialty[seen.earlier]
+    apart = (specialty > 0) & (others > 0) & (specialty != others)
+    group = (biller > 0) & (biller == past.claims.billing_npi[other])
+    colleagues: Bools = group & ~apart & (batch.claims.type[own] == past.claims.type[other])
+    return colleagues
+
+
+def _why_none(past: Past, listed: Ints, elsewhere: SeenPairs) -> Ints:
+    """What is the matter with the primary code of each line that has none which is payable."""
+    why = np.where(listed > 0, _DENIED, _ABSENT)
+    if len(elsewhere):
+        open_ = past.claims.in_process[past.lines.claim[elsewhere.earlier]]
+        why[elsewhere.line[~open_]] = _DENIED
+        why[elsewhere.line[open_]] = _UNDECIDED
+    return why
 
 
 def _listed_pairs(
@@ -200,11 +309,14 @@ def _listed(batch: Batch, reference: Reference, addon: Ints, other: Ints) -> Boo
     return accepted & (day[addon] == day[other])
 
 
-def _supported(types: Ints, addon: Ints, primary: Ints, payable: Bools) -> Bools:
+def _supported(
+    types: Ints, addon: Ints, primary: Ints, payable: Bools, paid_elsewhere: Bools
+) -> Bools:
     """Add-on lines with a payable primary, which may be an add-on that is itself supported."""
-    stands = (types == 0) | (types & CONTRACTOR_DEFINED != 0)
+    stands = (types == 0) | (types & CONTRACTOR_DEFINED != 0) | paid_elsewhere
     while True:
-        supported = _mask(addon[stands[primary] & payable[primary]], len(types))
+        here = _mask(addon[stands[primary] & payable[primary]], len(types))
+        supported = here | paid_elsewhere
         if not (supported & ~stands).any():
             return supported
         stands = stands | supported

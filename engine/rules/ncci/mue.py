@@ -1,14 +1,16 @@
 """More units than the same patient can need, on one line or on one day."""
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Dates, Ints
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
+from engine.past import Past
 from engine.policy import Params
 from engine.reference import Reference
+from engine.rules.earlier import EARLIER_EVIDENCE, first_of_lines, named
 from engine.rules.ncci.served import served
 from engine.rules.pairs import codes_of_sessions
 from engine.rules.rule import (
@@ -18,20 +20,19 @@ from engine.rules.rule import (
     Family,
     Hits,
     Kind,
+    NotEvaluated,
     Scope,
     Severity,
     Variant,
+    claim_before,
     example,
     line,
     rule,
 )
-from engine.tables.ncci import UnitLimits
 
-_BY_LINE, _CLINICAL = 1, 3
+_BY_LINE = 1
 _MINUTES = code36("MJ")
 _UNIT_MILLI = 1000
-_DIVIDE_SPANS = 1
-_MODIFIERS_EXCLUDED = ("55",)
 
 
 @rule(
@@ -51,18 +52,21 @@ _MODIFIERS_EXCLUDED = ("55",)
         "day_clinical": Variant(certainty=Certainty.ADVISE),
     },
     datasets=("ncci_mue_practitioner", "ncci_mue_hospital", "ncci_mue_dme"),
-    params={"divide_spans": _DIVIDE_SPANS, "modifiers_excluded": _MODIFIERS_EXCLUDED},
+    params={"divide_spans": 1, "modifiers_excluded": ("55",)},
     evidence={
         "limit": Kind.COUNT,
         "adjudication_indicator": Kind.COUNT,
         "counted": Kind.UNITS,
         "lines_counted": Kind.COUNT,
+        "units_of_other_claims": Kind.UNITS,
+        **EARLIER_EVIDENCE,
     },
     uses_history=True,
     caveat="[U] Units of a line of several days are divided by its days, rounded to whole units "
     "and counted on its first day (`divide_spans` 0: all of them). [U] Lines with modifier 55 are "
     "left out (`modifiers_excluded`). Lines in minutes are not compared. Some limits are "
-    "confidential: no row is no permission.",
+    "confidential: no row is no permission. Units of a day count on all paid claims of the "
+    "provider; the lines of this claim bear the hit.",
     examples=[
         example(
             "three units where two are published, judged by day",
@@ -140,17 +144,77 @@ _MODIFIERS_EXCLUDED = ("55",)
         ),
         example("the same strips from a practice", line("A4253", units=1), hit=True),
         example("a code without a published limit", line("J3490", units=50)),
+        example(
+            "units of an earlier claim of the day count",
+            line("97110", units=3),
+            earlier=[claim_before(line("97110", units=4))],
+            hit=True,
+            hit_lines=(1,),
+            variant="day_clinical",
+        ),
+        example(
+            "the other knee, billed on a claim of its own",
+            line("27447-RT"),
+            earlier=[claim_before(line("27447-LT"))],
+            hit=True,
+            variant="day_policy",
+        ),
+        example(
+            "as many as are published, on two claims",
+            line("97110", units=2),
+            earlier=[claim_before(line("97110", units=4))],
+        ),
+        example(
+            "an earlier claim of another day",
+            line("97110", units=3),
+            earlier=[claim_before(line("97110", units=4), day="2025-10-14")],
+        ),
+        example(
+            "an earlier claim of another provider",
+            line("97110", units=3),
+            earlier=[claim_before(line("97110", units=4), npi="1003000126")],
+        ),
+        example(
+            "two lines of this claim, and each earlier line once",
+            line("97110", units=1),
+            line("97110", units=1),
+            earlier=[claim_before(line("97110", units=4))],
+        ),
+        example(
+            "a limit by line looks at no other claim",
+            line("J7190", units=20_000),
+            earlier=[claim_before(line("J7190", units=20_000))],
+        ),
+        example(
+            "an earlier claim that this one replaces",
+            line("97110", units=6),
+            earlier=[claim_before(line("97110", units=4))],
+            frequency_code="7",
+            payer_claim_control_number="EARLIER-1",
+        ),
+        example(
+            "postoperative care of an earlier claim is left out",
+            line("27447-54"),
+            earlier=[claim_before(line("27447-55"))],
+        ),
     ],
 )
-def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hits:
+def find(batch: Batch, reference: Reference, facts: Facts, past: Past, params: Params) -> Hits:
     """Units exceed the published limit of the code, of a line or of a day."""
-    lines = served(batch, facts, _tables(reference))
-    limit, indicator = _limits(batch, reference, facts, np.flatnonzero(lines.any))
-    judged = (limit >= 0) & _comparable(batch, params.words("modifiers_excluded"))
-    divided = batch.of_line(params["divide_spans"]) != 0
+    limit, indicator, not_evaluated = _limits(batch, reference, facts)
+    own = batch.lines
+    excluded = [code36(text) for text in params.words("modifiers_excluded")]
+    judged = (limit >= 0) & ~batch.has_modifier(*excluded) & (own.unit_basis != _MINUTES)
     rows = np.flatnonzero(judged)
-    group, units = _counted(batch, facts, indicator, divided, rows)
-    over = units[group] > limit[rows] * _UNIT_MILLI
+    by_day = codes_of_sessions(batch, rows, facts.session)
+    by_line = indicator[rows] == _BY_LINE
+    group = np.where(by_line, rows, by_day)
+    divide = batch.of_line(params["divide_spans"]) != 0
+    of_line = units_a_day(own.units_milli, own.service_from, own.service_to, divide)
+    units = np.bincount(group, of_line[rows], len(limit)).astype(np.int64)
+    lines = np.bincount(group, minlength=len(limit))
+    more = _units_elsewhere(batch, past, params, rows[~by_line], group[~by_line])
+    over = (units + np.maximum(more.units, 0))[group] > limit[rows] * _UNIT_MILLI
     return Hits.on_groups(
         batch,
         rows[over],
@@ -160,74 +224,84 @@ def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hi
         evidence={
             "limit": limit,
             "adjudication_indicator": indicator,
-            "counted": units,
-            "lines_counted": np.bincount(group, minlength=len(limit)),
+            "counted": units + np.maximum(more.units, 0),
+            "lines_counted": lines + more.lines,
+            "units_of_other_claims": more.units,
+            **named(past, more.first),
         },
-        not_evaluated=lines.not_evaluated,
+        not_evaluated=not_evaluated,
         evaluated=judged,
     )
 
 
-def denied(batch: Batch, reference: Reference, facts: Facts, lines: Ints) -> Bools:
-    """Return a mask over all lines: those that limits deny for certain, in the sessions of some.
+class _Elsewhere(NamedTuple):
+    """What other claims billed of the code, day and provider of each group; shapes (lines,)."""
 
-    Clinical limits deny nothing for certain. The rule's own parameters hold, whatever a policy
-    makes of them.
-    """
-    mask = np.zeros(len(batch.lines), np.bool_)
-    if not len(lines):
-        return mask
-    rows = np.flatnonzero(np.isin(facts.session, facts.session[lines]))
-    limit, indicator = _limits(batch, reference, facts, rows)
-    judged = (limit >= 0) & (indicator != _CLINICAL) & _comparable(batch, _MODIFIERS_EXCLUDED)
-    rows = rows[judged[rows]]
-    group, units = _counted(batch, facts, indicator, np.full(len(mask), _DIVIDE_SPANS != 0), rows)
-    mask[rows[units[group] > limit[rows] * _UNIT_MILLI]] = True
-    return mask
+    units: Ints
+    """In thousandths; -1 where there is nothing."""
+    lines: Ints
+    first: Ints
+    """Row of the first of these lines in `Past.lines`; -1 for none."""
 
 
-def _tables(reference: Reference) -> tuple[tuple[UnitLimits, tuple[int, ...]], ...]:
-    """The tables of limits, each with the settings that it is for."""
-    return (
+def _units_elsewhere(
+    batch: Batch, past: Past, params: Params, rows: Ints, group: Ints
+) -> _Elsewhere:
+    """Count paid lines of other claims, each once for every group of lines of the pass."""
+    count = len(batch.lines)
+    none = np.full(count, -1, np.int64)
+    if not len(past) or not len(rows):
+        return _Elsewhere(none, np.zeros(count, np.int64), none)
+    seen = past.counted(past.pairs_of_day(batch, rows))
+    alike = batch.lines.procedure[seen.line] == past.lines.procedure[seen.earlier]
+    seen = seen.where(alike)
+    seen = seen.where(past.same_provider(batch, seen) & past.outpatient(seen))
+    other = past.lines
+    excluded = [code36(text) for text in params.words("modifiers_excluded")]
+    left_out = np.isin(other.modifiers[seen.earlier], excluded).any(axis=1)
+    seen = seen.where(~left_out & (other.unit_basis[seen.earlier] != _MINUTES))
+    of_line = np.full(count, -1, np.int64)
+    of_line[rows] = group
+    key = np.unique(of_line[seen.line] * len(past) + seen.earlier)
+    at, earlier = key // len(past), key % len(past)
+    divide = params["divide_spans"][batch.lines.claim[at]] != 0
+    each = units_a_day(
+        other.units_milli[earlier], other.service_from[earlier], other.service_to[earlier], divide
+    )
+    lines = np.bincount(at, minlength=count)
+    units = np.where(lines > 0, np.bincount(at, each, count).astype(np.int64), -1)
+    return _Elsewhere(units, lines, first_of_lines(at, earlier, count))
+
+
+def _limits(
+    batch: Batch, reference: Reference, facts: Facts
+) -> tuple[Ints, Ints, tuple[NotEvaluated, ...]]:
+    """Published limit of each line, -1 where there is none, and its adjudication indicator."""
+    code, day = batch.lines.procedure, batch.lines.service_from
+    by_setting = (
         (reference.mue_practitioner, (SETTING_PRACTITIONER,)),
         (reference.mue_hospital, (SETTING_HOSPITAL,)),
         (reference.mue_dme, (SETTING_DME,)),
     )
-
-
-def _limits(batch: Batch, reference: Reference, facts: Facts, rows: Ints) -> tuple[Ints, Ints]:
-    """Published limit and adjudication indicator of some lines; -1 where there is none."""
-    code, day = batch.lines.procedure, batch.lines.service_from
+    lines = served(batch, facts, by_setting)
     limit, indicator = np.full((2, len(code)), -1, np.int64)
-    for table, settings in _tables(reference):
-        asked = rows[np.isin(facts.setting[rows], settings)]
+    for (table, _), mask in zip(by_setting, lines.by_table, strict=True):
+        asked = np.flatnonzero(mask)
         row = table.rows(code[asked], day[asked])
         limit[asked] = np.where(row >= 0, table.limit[row], -1)
         indicator[asked] = table.mai[row]
-    return limit, indicator
+    return limit, indicator, lines.not_evaluated
 
 
-def _comparable(batch: Batch, excluded: Sequence[str]) -> Bools:
-    """Lines whose units are units of service and count."""
-    return ~batch.has_modifier(*map(code36, excluded)) & (batch.lines.unit_basis != _MINUTES)
+def units_a_day(units_milli: Ints, first: Dates, last: Dates, divide: Bools) -> Ints:
+    """Return the units on each line's first day, in thousandths.
 
-
-def _counted(
-    batch: Batch, facts: Facts, indicator: Ints, divided: Bools, rows: Ints
-) -> tuple[Ints, Ints]:
-    """What each of some lines is counted with, and by the number of that group its units.
-
-    A limit by line counts its line alone, a limit by day the lines of the code in the session.
+    Args:
+        units_milli: Units of the lines, in thousandths.
+        first: Their first days.
+        last: Their last days.
+        divide: Lines whose units are divided by their days.
     """
-    by_day = codes_of_sessions(batch, rows, facts.session)
-    group = np.where(indicator[rows] == _BY_LINE, rows, by_day)
-    units = np.bincount(group, _units_milli(batch, divided)[rows], len(indicator))
-    return group, units.astype(np.int64)
-
-
-def _units_milli(batch: Batch, divided: Bools) -> Ints:
-    """Units on the line's first day, in thousandths; those of a span divided by its days."""
-    lines = batch.lines
-    days = np.maximum((lines.service_to - lines.service_from).astype(np.int64) + 1, 1)
-    whole = (2 * lines.units_milli + _UNIT_MILLI * days) // (2 * _UNIT_MILLI * days) * _UNIT_MILLI
-    return np.where((days > 1) & divided, whole, lines.units_milli)
+    days = np.maximum((last - first).astype(np.int64) + 1, 1)
+    whole = (2 * units_milli + _UNIT_MILLI * days) // (2 * _UNIT_MILLI * days) * _UNIT_MILLI
+    return np.where(divide & (days > 1), whole, units_milli)

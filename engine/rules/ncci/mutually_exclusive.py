@@ -1,7 +1,13 @@
 """Two services that cannot reasonably be done on the same day."""
 
 from engine.columns import Batch
-from engine.rules.ncci.pair_edits import PAIR_DATASETS, PAIR_EVIDENCE, FoundPairs, find_bundled
+from engine.rules.ncci.pair_edits import (
+    PAID_BEFORE,
+    PAIR_DATASETS,
+    PAIR_EVIDENCE,
+    FoundPairs,
+    find_bundled,
+)
 from engine.rules.rule import (
     Action,
     Category,
@@ -10,10 +16,14 @@ from engine.rules.rule import (
     Hits,
     Scope,
     Severity,
+    Variant,
+    claim_before,
     example,
     line,
     rule,
 )
+
+_PAID_BEFORE = 1
 
 
 @rule(
@@ -27,6 +37,7 @@ from engine.rules.rule import (
     carc="231/97",
     cites="NCCI Policy Manual ch. I",
     families=(Family.BUNDLING,),
+    variants={"": Variant(), "paid_before": PAID_BEFORE},
     datasets=PAIR_DATASETS,
     evidence=PAIR_EVIDENCE,
     uses_history=True,
@@ -58,8 +69,26 @@ from engine.rules.rule import (
         ),
         example("pairs of another rationale are NCCI_PTP's", line("45385"), line("45380")),
         example("on two days", line("97150"), line("97110", day="2025-10-16")),
+        example(
+            "the other one was paid on another claim",
+            line("97110"),
+            earlier=[claim_before(line("97150"))],
+            hit=True,
+            hit_lines=(1,),
+            variant="",
+        ),
+        example(
+            "column 2 was paid on another claim: a person looks at what may come back",
+            line("97150"),
+            earlier=[claim_before(line("97110"))],
+            hit=True,
+            variant="paid_before",
+        ),
+        example(
+            "on two claims, another rationale", line("45380"), earlier=[claim_before(line("45385"))]
+        ),
     ],
 )
 def find(batch: Batch, pair_edits: FoundPairs) -> Hits:
     """A line and another of its day and provider exclude each other; no modifier separates them."""
-    return find_bundled(batch, pair_edits, mutually_exclusive=True)
+    return find_bundled(batch, pair_edits, mutually_exclusive=True, paid_before=_PAID_BEFORE)

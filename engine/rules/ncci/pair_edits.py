@@ -1,17 +1,20 @@
 """The pair edits of a pass: which pairs of lines a table names, and which are bypassed."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints, Table
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
+from engine.past import Past, SeenPairs
 from engine.reference import ANATOMIC, DISTINCT, GLOBAL, OTHER, Reference
+from engine.rules.earlier import EARLIER_EVIDENCE, named
 from engine.rules.ncci.served import Served, served
 from engine.rules.pairs import hits_on_pairs, pair_blocks
-from engine.rules.rule import Hits, Kind
+from engine.rules.rule import Action, Certainty, Hits, Kind, Stake, Variant
 from engine.tables.ncci import PairEdits
 
 PAIR_DATASETS: Final = ("ncci_ptp_practitioner", "ncci_ptp_hospital")
@@ -22,8 +25,14 @@ PAIR_EVIDENCE: Final = {
     "modifier_indicator": Kind.COUNT,
     "effective": Kind.DATE,
     "deleted": Kind.DATE,
+    **EARLIER_EVIDENCE,
+    "recovery_cents": Kind.CENTS,
 }
-"""The two codes, whether a modifier could have helped (1, never 0), and the days of the edit."""
+"""The two codes, whether a modifier could have helped (1, never 0), and the days of the edit; a
+line of another claim that is one of the two, and what that was charged if it is column 2."""
+
+PAID_BEFORE: Final = Variant(action=Action.PEND, certainty=Certainty.ADVISE, stake=Stake.RECOVERY)
+"""Column 2 is the line of another claim that is paid already: what it was paid may come back."""
 
 _BYPASS: Final = 1
 _LONG_SESSION: Final = 60
@@ -50,18 +59,40 @@ class LinePairs(Table):
 
 
 @dataclass(frozen=True, slots=True)
+class PairsAcrossClaims(Table):
+    """Pairs of a line and one of another claim that an edit in force names. Shapes are (pairs,)."""
+
+    line: Ints
+    """Row of the line of this pass."""
+    earlier: Ints
+    """Row of the line in `Past.lines`."""
+    indicator: Ints
+    mutually_exclusive: Bools
+    effective: Dates
+    deletion: Dates
+    bypassed: Bools
+    denied: Bools
+    """The line of this pass is column 2; else the earlier one is."""
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPairs:
     """What the edits say of a pass."""
 
     lines: Served
     """Lines that some table of edits serves."""
     pairs: LinePairs
+    across: PairsAcrossClaims
+    past: Past
 
-    def denied(self, lines: int) -> Bools:
-        """Return the lines that a pair edit denies, as a mask over `lines` lines."""
-        mask = np.zeros(lines, np.bool_)
-        mask[self.pairs.column2[~self.pairs.bypassed]] = True
-        return mask
+    def denying(self, *, mutually_exclusive: bool) -> tuple[LinePairs, PairsAcrossClaims]:
+        """Return the pairs that are not bypassed, by the edits of the rationale or the others."""
+        pairs, across = self.pairs, self.across
+        pairs = pairs.take(~pairs.bypassed & (pairs.mutually_exclusive == mutually_exclusive))
+        if len(across):
+            wanted = across.mutually_exclusive == mutually_exclusive
+            across = across.take(~across.bypassed & wanted)
+        return pairs, across
 
 
 def lines_served(batch: Batch, reference: Reference, facts: Facts) -> Served:
@@ -93,31 +124,146 @@ def edited_pairs(batch: Batch, reference: Reference, facts: Facts, lines: Served
     return LinePairs(*map(np.concatenate, zip(*found, strict=True)))
 
 
-def find_pair_edits(batch: Batch, reference: Reference, facts: Facts) -> FoundPairs:
+def find_pair_edits(batch: Batch, reference: Reference, facts: Facts, past: Past) -> FoundPairs:
     """Return what the edits say of the pass; several rules read it, so it is found once."""
     lines = lines_served(batch, reference, facts)
-    return FoundPairs(lines, edited_pairs(batch, reference, facts, lines))
+    return FoundPairs(
+        lines,
+        edited_pairs(batch, reference, facts, lines),
+        pairs_across_claims(batch, reference, facts, past, lines),
+        past,
+    )
 
 
-def find_bundled(batch: Batch, found: FoundPairs, *, mutually_exclusive: bool) -> Hits:
-    """Return one hit for each denied line, by the edits with or without the exclusive rationale."""
-    lines, pairs = found.lines, found.pairs
-    denied = pairs.take(~pairs.bypassed & (pairs.mutually_exclusive == mutually_exclusive))
-    procedure = batch.lines.procedure
-    return hits_on_pairs(
+def pairs_across_claims(
+    batch: Batch, reference: Reference, facts: Facts, past: Past, lines: Served
+) -> PairsAcrossClaims:
+    """Return every pair of a line and a paid one of another claim of its day and provider."""
+    asked = np.flatnonzero(lines.any) if len(past) else np.empty(0, np.int64)
+    seen = past.counted(past.pairs_of_day(batch, asked))
+    seen = seen.where(past.same_provider(batch, seen) & past.outpatient(seen))
+    tables = (reference.ptp_practitioner, reference.ptp_hospital)
+    found = [
+        _across_of_table(
+            batch, reference, facts, past, table, seen.where(mask[seen.line]), denied=denied
+        )
+        for table, mask in zip(tables, lines.by_table, strict=True)
+        for denied in (True, False)
+    ]
+    return PairsAcrossClaims(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def find_bundled(
+    batch: Batch, found: FoundPairs, *, mutually_exclusive: bool, paid_before: int
+) -> Hits:
+    """Return one hit for each denied line, and one for each line of another claim paid before.
+
+    Args:
+        batch: The pass.
+        found: What the edits say of it.
+        mutually_exclusive: By the edits with that rationale, or by the others.
+        paid_before: The rule's case for lines of other claims that were paid.
+    """
+    pairs, across = found.denying(mutually_exclusive=mutually_exclusive)
+    if not len(across):
+        return _denials(batch, found, pairs, across)
+    hits = _denials(batch, found, pairs, across.take(across.denied))
+    before = across.take(~across.denied)
+    return Hits.joined(hits, _paid_before(batch, found.past, before, paid_before))
+
+
+def _denials(batch: Batch, found: FoundPairs, pairs: LinePairs, across: PairsAcrossClaims) -> Hits:
+    """One hit for each line that is column 2 of a line of its claim, or of a paid one elsewhere."""
+    procedure, past = batch.lines.procedure, found.past
+    line = np.concatenate([pairs.column2, across.line])
+    partner = np.concatenate([pairs.column1, np.full(len(across), -1)])
+    earlier = np.concatenate([np.full(len(pairs), -1), across.earlier])
+    column1 = np.concatenate([procedure[pairs.column1], past.lines.procedure[across.earlier]])
+    indicator = np.concatenate([pairs.indicator, across.indicator])
+    hits = hits_on_pairs(
         batch,
-        denied.column2,
-        denied.column1,
-        rank=denied.indicator,
+        line,
+        partner,
+        rank=indicator,
         evidence={
-            "column1": procedure[denied.column1],
-            "column2": procedure[denied.column2],
-            "modifier_indicator": denied.indicator,
-            "effective": denied.effective,
-            "deleted": denied.deletion,
+            "column1": column1,
+            "column2": procedure[line],
+            "modifier_indicator": indicator,
+            "effective": np.concatenate([pairs.effective, across.effective]),
+            "deleted": np.concatenate([pairs.deletion, across.deletion]),
+            **named(past, earlier),
+            "recovery_cents": np.full(len(line), -1),
         },
-        not_evaluated=lines.not_evaluated,
-        evaluated=lines.any,
+        not_evaluated=found.lines.not_evaluated,
+        evaluated=found.lines.any,
+    )
+    return replace(hits, variant=np.zeros(len(hits), np.int64))
+
+
+def _paid_before(batch: Batch, past: Past, pairs: PairsAcrossClaims, case: int) -> Hits:
+    """One hit for each claim and line of another claim that is column 2 of lines of the claim."""
+    claim = batch.lines.claim[pairs.line]
+    order = np.lexsort((pairs.line, pairs.indicator, pairs.earlier, claim))
+    key = claim[order].astype(np.int64) * len(past) + pairs.earlier[order]
+    _, lead, hit = np.unique(key, return_index=True, return_inverse=True)
+    by_line = np.lexsort((pairs.line[order], hit))
+    shown = order[lead]
+    earlier = pairs.earlier[shown]
+    return Hits(
+        claim=claim[shown],
+        line_hit=hit[by_line],
+        line=pairs.line[order][by_line],
+        variant=np.full(len(shown), case),
+        evidence={
+            "column1": batch.lines.procedure[pairs.line[shown]],
+            "column2": past.lines.procedure[earlier],
+            "modifier_indicator": pairs.indicator[shown],
+            "effective": pairs.effective[shown],
+            "deleted": pairs.deletion[shown],
+            **named(past, earlier),
+            "recovery_cents": past.lines.charge_cents[earlier],
+        },
+    )
+
+
+def _across_of_table(
+    batch: Batch,
+    reference: Reference,
+    facts: Facts,
+    past: Past,
+    table: PairEdits,
+    seen: SeenPairs,
+    *,
+    denied: bool,
+) -> tuple[NDArray[Any], ...]:
+    """The columns of `PairsAcrossClaims`, with the lines of the pass in one of the two columns."""
+    own, other = batch.lines, past.lines
+    day = own.service_from[seen.line]
+    codes = own.procedure[seen.line], other.procedure[seen.earlier]
+    one, two = codes[::-1] if denied else codes
+    row = table.rows(one, two, day)
+    some = row >= 0
+    row, seen, day = row[some], seen.where(some), day[some]
+    visits = (
+        facts.visit[seen.line],
+        reference.evaluation_management.contains(other.procedure[seen.earlier], day),
+    )
+    modifiers = own.modifiers[seen.line].T, other.modifiers[seen.earlier].T
+    if denied:
+        visits, modifiers = visits[::-1], modifiers[::-1]
+    indicator = table.indicator[row]
+    bypassed = (indicator == _BYPASS) & _separating(
+        reference, *modifiers, *visits, day >= _EITHER_COLUMN_FROM
+    )
+    return (
+        seen.line,
+        seen.earlier,
+        indicator,
+        table.mutually_exclusive[row],
+        table.effective[row],
+        table.deletion[row],
+        bypassed,
+        np.full(len(row), denied),
     )
 
 

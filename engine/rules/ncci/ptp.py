@@ -4,9 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.columns import Batch
-from engine.facts import Facts
-from engine.rules.ncci.pair_edits import PAIR_DATASETS, PAIR_EVIDENCE, FoundPairs, find_bundled
+from engine.columns import Batch, Bools
+from engine.facts import SURGICAL_DAYS, Facts, global_days_of
+from engine.reference import Reference
+from engine.rules.ncci.pair_edits import (
+    PAID_BEFORE,
+    PAIR_DATASETS,
+    PAIR_EVIDENCE,
+    FoundPairs,
+    find_bundled,
+)
 from engine.rules.rule import (
     Action,
     Category,
@@ -16,10 +23,13 @@ from engine.rules.rule import (
     Scope,
     Severity,
     Variant,
+    claim_before,
     example,
     line,
     rule,
 )
+
+_PROCEDURE, _VISIT, _PAID_BEFORE = 0, 1, 2
 
 
 @rule(
@@ -36,6 +46,7 @@ from engine.rules.rule import (
     variants={
         "procedure": Variant(),
         "visit": Variant(families=(Family.BUNDLING, Family.GLOBAL_SURGERY)),
+        "paid_before": PAID_BEFORE,
     },
     datasets=PAIR_DATASETS,
     evidence=PAIR_EVIDENCE,
@@ -43,7 +54,8 @@ from engine.rules.rule import (
     caveat="[U] Which modifiers bypass on which line: an anatomic one that both lines carry does "
     "not, 24, 25 and 57 do on a visit only, 59 and X{E,P,S,U} never where the pair has a visit; "
     "membership of 24, 27 and 57 in the list. [U] The deletion date is the last day of an edit. "
-    "Suppliers of equipment are judged by the practitioner table.",
+    "Suppliers of equipment are judged by the practitioner table. Where column 2 was paid on "
+    "another claim its charge is what may come back: what was paid is not known.",
     examples=[
         example(
             "both codes of a pair, no modifier",
@@ -127,10 +139,95 @@ from engine.rules.rule import (
             tob="0111",
             admission_date="2025-10-15",
         ),
+        example(
+            "column 1 was paid on another claim",
+            line("45380"),
+            earlier=[claim_before(line("45385"))],
+            hit=True,
+            hit_lines=(1,),
+            variant="procedure",
+        ),
+        example(
+            "column 2 was paid on another claim: a person looks at what may come back",
+            line("45385"),
+            earlier=[claim_before(line("45380"))],
+            hit=True,
+            hit_lines=(1,),
+            variant="paid_before",
+        ),
+        example(
+            "59 on either claim separates them",
+            line("45385"),
+            earlier=[claim_before(line("45380-59"))],
+        ),
+        example(
+            "the other claim was of another day",
+            line("45380"),
+            earlier=[claim_before(line("45385"), day="2025-10-14")],
+        ),
+        example(
+            "the other claim was of another provider",
+            line("45380"),
+            earlier=[claim_before(line("45385"), npi="1003000126")],
+        ),
+        example(
+            "the other claim was replaced by this one",
+            line("45380"),
+            earlier=[claim_before(line("45385"))],
+            frequency_code="7",
+            payer_claim_control_number="EARLIER-1",
+        ),
+        example(
+            "a visit after a procedure that was billed before",
+            line("99213"),
+            earlier=[claim_before(line("20610"))],
+            hit=True,
+            variant="visit",
+        ),
+        example(
+            "one hit for partners on this claim and on another",
+            line("17110"),
+            line("99214"),
+            earlier=[claim_before(line("20610"))],
+            hit=True,
+            hit_lines=(2,),
+        ),
+        example(
+            "an inpatient bill of the hospital is no partner",
+            line("45380"),
+            institutional=True,
+            earlier=[
+                claim_before(
+                    line("45385"), institutional=True, tob="0111", admission_date="2025-10-15"
+                )
+            ],
+        ),
+        example(
+            "the hospital's bill is not the physician's",
+            line("45380"),
+            earlier=[claim_before(line("45385"), institutional=True)],
+        ),
     ],
 )
-def find(batch: Batch, facts: Facts, pair_edits: FoundPairs) -> Hits:
+def find(batch: Batch, reference: Reference, facts: Facts, pair_edits: FoundPairs) -> Hits:
     """A line is part of another of its day and provider; no modifier says that it was separate."""
-    hits = find_bundled(batch, pair_edits, mutually_exclusive=False)
-    beside_surgery = np.bincount(hits.partner_hit, facts.surgical[hits.partner], len(hits)) > 0
-    return replace(hits, variant=(facts.visit[hits.line] & beside_surgery).astype(np.int64))
+    hits = find_bundled(batch, pair_edits, mutually_exclusive=False, paid_before=_PAID_BEFORE)
+    denial = np.flatnonzero(hits.variant != _PAID_BEFORE)
+    line = hits.line[np.searchsorted(hits.line_hit, denial)]
+    visit = facts.visit[line] & _beside_surgery(batch, reference, facts, pair_edits)[line]
+    variant = np.full(len(hits), _PAID_BEFORE)
+    variant[denial] = np.where(visit, _VISIT, _PROCEDURE)
+    return replace(hits, variant=variant)
+
+
+def _beside_surgery(batch: Batch, reference: Reference, facts: Facts, found: FoundPairs) -> Bools:
+    """Lines that are column 2 of a surgery, of their claim or of another one."""
+    mask = np.zeros(len(batch.lines), np.bool_)
+    pairs, across = found.denying(mutually_exclusive=False)
+    mask[pairs.column2[facts.surgical[pairs.column1]]] = True
+    line, earlier = across.line[across.denied], across.earlier[across.denied]
+    if len(line):
+        codes = found.past.lines.procedure[earlier]
+        days = global_days_of(reference, codes, batch.lines.service_from[line])
+        mask[line[np.isin(days, SURGICAL_DAYS)]] = True
+    return mask

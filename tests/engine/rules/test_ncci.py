@@ -16,7 +16,8 @@ from engine.columns import Batch
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.facts import look_up
-from engine.overrides import effects_of
+from engine.findings import find_hits
+from engine.gathered import Gathered, ModelAnswer
 from engine.policy import Override, Policy
 from engine.reference import Reference
 from engine.rules.ncci import addon_no_primary, mue, mutually_exclusive, pair_edits, ptp
@@ -43,20 +44,24 @@ def reference_without_ncci(tmp_path_factory: pytest.TempPathFactory) -> Referenc
 
 def batch_of(claims: Sequence[claim_pb2.Claim]) -> Batch:
     for number, each in enumerate(claims):
-        each.claim_id = str(number)
+        each.claim_id, each.person_id = str(number), f"MEMBER-{number}"
     return decode([score_pb2.ClaimBatch(claims=claims)], allow_zero_charge=True)
 
 
-def found(rule: Rule, reference: Reference, batch: Batch, policy: Policy | None = None) -> Hits:
+ALL = (ptp.find, mutually_exclusive.find, mue.find, addon_no_primary.find)
+NOTHING = Gathered(ModelAnswer.disabled())
+
+
+def found(
+    rule: Rule,
+    reference: Reference,
+    batch: Batch,
+    policy: Policy | None = None,
+    gathered: Gathered = NOTHING,
+) -> Hits:
     facts = look_up(batch, reference)
-    inputs = {
-        "batch": batch,
-        "reference": reference,
-        "facts": facts,
-        "pair_edits": pair_edits.find_pair_edits(batch, reference, facts),
-        "params": effects_of(policy or Policy(), batch).params(rule),
-    }
-    return rule.find(**{need: inputs[need] for need in rule.needs})
+    findings = find_hits(ALL, batch, reference, facts, gathered, None, policy or Policy())
+    return findings.by_rule[ALL.index(rule)]
 
 
 def claim(*lines: LineExample, **fields) -> claim_pb2.Claim:
