@@ -236,6 +236,7 @@ _SPECS: Final = (
         ListingField("requirement", Form.TEXT, "Name of the requirement", key=True),
         ListingField("modifier", Form.MODIFIER, "One that meets it", key=True),
     ),
+    _procedures("sided_procedures", "Codes that have sides, fingers, toes, lids or vessels."),
     _procedures("bilateral_procedures", "Codes that a payer accepts with modifier 50."),
     _procedures(
         "place_restrictions",

@@ -208,7 +208,10 @@ def _lines(
 def _unknown_procedures(
     batch: Batch, reference: Reference, written: Bools
 ) -> tuple[Bools, tuple[NotEvaluated, ...]]:
-    """HCPCS Level II lines that the set does not hold; lines whose set is not there are gaps."""
+    """HCPCS Level II lines that the set does not hold.
+
+    CPT and CDT are licensed and never loaded, which is said once and not of each of their lines.
+    """
     lines = batch.lines
     # Letters come after digits in the integers of codes, and only Level II begins with a letter.
     level_ii = written & (lines.procedure >= _LEVEL_II_FIRST)
@@ -219,7 +222,7 @@ def _unknown_procedures(
     unreleased[row] = reference.hcpcs.release_at(day) < 0
     unknown[row] = ~unreleased[row] & ~reference.hcpcs.valid(code, day)
     return unknown, (
-        NotEvaluated("no_dataset", lines=written & ~level_ii),
+        NotEvaluated("no_licensed_set"),
         NotEvaluated(_no_table(loaded=reference.hcpcs.loaded), lines=unreleased),
     )
 

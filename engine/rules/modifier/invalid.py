@@ -10,6 +10,7 @@ from engine.columns import Batch, Bools, Ints
 from engine.facts import MOD_26, MOD_TC, Facts
 from engine.policy import Params
 from engine.reference import ANATOMIC, GLOBAL_ZZZ, Reference
+from engine.rules.listed import gap_of, rows_of_lines
 from engine.rules.rule import (
     Action,
     Category,
@@ -34,6 +35,7 @@ _FAULTS: Final = (
     "no co-surgeons at this procedure",
     "no surgical team at this procedure",
     "on a code that is no visit",
+    "a side or digit on a code that has none",
 )
 _COMPONENTS: Final = (MOD_26, MOD_TC)
 _MULTIPLE: Final = code36("51")
@@ -67,12 +69,12 @@ class _Used:
     carc="4",
     cites="Medicare Claims Processing Manual ch. 12 and 23; HCPCS modifier file; "
     "MPFS payment policy indicators",
-    datasets=("modifiers", "mpfs", "evaluation_management"),
+    datasets=("modifiers", "mpfs", "evaluation_management", "sided_procedures"),
     params={"payer_modifiers": ()},
     evidence={"modifier": Kind.CODE, "fault": Kind.NAME, "pctc_indicator": Kind.COUNT},
     names={"fault": _FAULTS},
-    caveat="Whether a code has sides is not judged: no list of laterality is loaded. 24, 25 and 57 "
-    "are judged on professional lines only, by the table of visits, which holds no G code [U]. "
+    caveat="Which codes have sides is a table; without it that is not judged. 24, 25 and 57 are "
+    "judged on professional lines only, by the table of visits, which holds no G code [U]. "
     "A payer's own modifiers go into `payer_modifiers`.",
     examples=[
         example(
@@ -98,7 +100,9 @@ class _Used:
         ),
         example("both sides on a code without sides is another rule's", line("36415-50")),
         example("the same modifier twice", line("27447-RT-RT"), hit=True),
-        example("the side of a code: not evaluated", line("20610-RT")),
+        example("the side of a joint", line("20610-RT")),
+        example("the side of a visit", line("99213-RT"), hit=True),
+        example("the finger of a laboratory test", line("80053-F1"), hit=True),
     ],
 )
 def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hits:
@@ -113,6 +117,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hi
         _repeated(batch, used),
         *_against_indicators(batch, reference, facts, used),
         _without_visit(batch, facts, used),
+        _without_sides(batch, reference, facts, used),
     )
     fault = np.select(faults, range(1, len(_FAULTS)), 0)
     shown = np.flatnonzero(fault)[::-1]
@@ -167,6 +172,16 @@ def _without_visit(batch: Batch, facts: Facts, used: _Used) -> Bools:
     return np.isin(used.code, _VISIT) & procedure
 
 
+def _without_sides(batch: Batch, reference: Reference, facts: Facts, used: _Used) -> Bools:
+    anatomic = reference.ncci_modifiers.group(used.code) & ANATOMIC != 0
+    sided = reference.listing("sided_procedures")
+    if not sided.loaded or not anatomic.any():
+        return np.zeros(len(used.line), np.bool_)
+    listed = rows_of_lines(sided, batch, facts).found(len(batch.lines))
+    without: Bools = (~listed & (batch.lines.procedure > 0))[used.line]
+    return anatomic & without
+
+
 def _gaps(
     batch: Batch, reference: Reference, facts: Facts, used: _Used
 ) -> tuple[NotEvaluated, ...]:
@@ -175,14 +190,13 @@ def _gaps(
     without_table = table.release_at(lines.service_from[used.line]) < 0
     asked = np.isin(used.code, _BY_INDICATOR) & batch.professional[used.line]
     in_force, row = facts.mpfs_in_force[used.line], facts.mpfs_code[used.line]
-    anatomic = reference.ncci_modifiers.group(used.code) & ANATOMIC != 0
     gaps = (
         ("no_release" if table.loaded else "no_dataset", without_table),
         ("no_release", asked & ~in_force),
         ("no_row", asked & in_force & (row < 0)),
-        ("no_laterality_list", anatomic),
     )
-    return tuple(
+    sides = gap_of(reference.listing("sided_procedures"), reason="no_list_of_sides")
+    return sides + tuple(
         NotEvaluated(reason, _lines(used.line[mask], len(lines)))
         for reason, mask in gaps
         if mask.any()

@@ -32,7 +32,7 @@ def gaps_of(hits: Hits) -> dict[str, list[int]]:
 def test_a_line_with_two_faults_is_one_hit_that_shows_the_first(
     sample_reference: Reference,
 ) -> None:
-    hits = found(sample_reference, line("99213"), line("99213-RT-26-Z9"))
+    hits = found(sample_reference, line("99213"), line("20610-RT-26-Z9"))
 
     assert hits.line.tolist() == [1]
     assert text36(int(hits.evidence["modifier"][0])) == "26"

@@ -382,12 +382,16 @@ def test_listings_are_named_by_tenant_codes_and_first_day(source, tmp_path):
     assert len(found.releases_added) == len(found.releases_removed) == 1
 
 
-def test_a_listing_that_is_new(source, compared):
-    (source / "claimgate" / "inpatient_only.csv").write_text(
-        "tenant_id,code_from,code_to,effective_from,effective_to\n,27440,27449,,\n"
-    )
+def test_a_listing_that_is_new(source, tmp_path):
+    listing = source / "claimgate" / "inpatient_only.csv"
+    listing.unlink()
+    build(source, tmp_path / "without")
+    listing.write_text("tenant_id,code_from,code_to,effective_from,effective_to\n,27440,27449,,\n")
+    build(source, tmp_path / "with")
 
-    found = compared("inpatient_only")
+    found = difference(
+        Snapshot.open(tmp_path / "without"), Snapshot.open(tmp_path / "with"), "inpatient_only"
+    )
 
     assert rows_of(found) == [
         (
