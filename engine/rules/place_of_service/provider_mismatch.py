@@ -25,6 +25,7 @@ from engine.rules.rule import (
     line,
     rule,
 )
+from engine.tables.listing import Listing
 
 _PROVIDER, _SITE_OF_SERVICE = range(2)
 _OFFICE: Final = 11
@@ -184,10 +185,9 @@ def find(batch: Batch, reference: Reference, past: Past, params: Params) -> Hits
     listing, lines = reference.listing("provider_places"), batch.lines
     gaps = gap_of(listing, reason="no_list")
     taxonomy = np.zeros(len(lines), np.int64)
+    named = batch.professional & (lines.place_of_service >= 0)
     for asked in (batch.of_line(batch.claims.billing_taxonomy), lines.taxonomy):
-        row = np.flatnonzero(
-            (asked > 0) & listing.covers(asked) & batch.professional & (lines.place_of_service >= 0)
-        )
+        row = np.flatnonzero(named & _spoken_of(listing, asked))
         found = listing.match(asked[row], lines.service_from[row])
         closed = refused(found, lines.place_of_service[row][found.place], len(row))
         taxonomy[row[closed]] = asked[row[closed]]
@@ -209,26 +209,40 @@ def find(batch: Batch, reference: Reference, past: Past, params: Params) -> Hits
     )
 
 
+def _spoken_of(listing: Listing, taxonomy: Ints) -> Bools:
+    """Lines whose taxonomy has rows; neighbours share one, and each run of them asks once."""
+    begins = np.flatnonzero(np.diff(taxonomy, prepend=-1))
+    known = listing.covers(taxonomy[begins]) & (taxonomy[begins] > 0)
+    return np.repeat(known, np.diff(begins, append=len(taxonomy)))
+
+
 def _in_a_facility(batch: Batch, past: Past, params: Params) -> Ints:
     """Earlier facility claim of each office line's member and day, -1 for none."""
     earlier: Ints = np.full(len(batch.lines), -1, np.int64)
     if not len(past):
         return earlier
+    outpatient, inpatient = (
+        _bills(past, params.words(name)) for name in ("outpatient_bills", "inpatient_bills")
+    )
+    if not (outpatient | inpatient).any():
+        return earlier
     office = np.flatnonzero(batch.professional & (batch.lines.place_of_service == _OFFICE))
-    pairs = past.counted(past.pairs_of_day(batch, office))
+    member = batch.claims.member[batch.lines.claim[office]]
+    visited = office[np.isin(member, past.claims.member[outpatient])]
+    pairs = past.counted(past.pairs_of_day(batch, visited))
     claim = past.lines.claim[pairs.earlier]
-    outpatient = _bills(past, params.words("outpatient_bills"))[claim]
-    earlier[pairs.line[outpatient]] = claim[outpatient]
-    line, stay = _within_stays(batch, past, office, params)
+    earlier[pairs.line[outpatient[claim]]] = claim[outpatient[claim]]
+    admitted = office[np.isin(member, past.claims.member[inpatient])]
+    line, stay = _within_stays(batch, past, admitted, inpatient)
     earlier[line] = stay
     return earlier
 
 
-def _within_stays(batch: Batch, past: Past, office: Ints, params: Params) -> tuple[Ints, Ints]:
+def _within_stays(batch: Batch, past: Past, office: Ints, inpatient: Bools) -> tuple[Ints, Ints]:
     """Office lines on a day between those of admission and discharge, and the claim of the stay."""
     claim, stay = past.claim_pairs(batch, np.unique(batch.lines.claim[office]))
     claims = past.claims
-    long = (_bills(past, params.words("inpatient_bills")) & ~claims.in_process)[stay]
+    long = (inpatient & ~claims.in_process)[stay]
     claim, stay = claim[long], stay[long]
     begin = np.searchsorted(batch.lines.claim[office], claim)
     count = np.searchsorted(batch.lines.claim[office], claim, side="right") - begin
