@@ -28,7 +28,7 @@ def hits_of(engine: Engine, rule: Rule, example: Example, *, committed: bool = F
     claims = claims_of(example)
     message = claims[-1:] if committed else claims
     if example.params:
-        changed = Override(rule=rule.id, params=example.params)
+        changed = Override(rule_id=rule.id, params=example.params)
         engine = Engine.with_all_rules(engine.reference, Policy(overrides=(changed,)))
     read = engine.read([score_pb2.ClaimBatch(claims=message)])
     history = history_of(engine, claims[:-1]) if committed else providers_of(example)
