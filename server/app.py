@@ -19,6 +19,7 @@ from prometheus_client import (
 
 from engine.pipeline import Engine
 from server.children import on_hangup, until_stopped
+from server.comparison import Comparison
 from server.database import Database, open_database
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
@@ -96,7 +97,12 @@ async def serve_here(
         gatherer = Gatherer(model, metrics)
         parts = Parts(
             scorer=TenantScorers(engines, policies).scorer,
-            reference=ReferenceServicer(engines, policies, policy_database),
+            reference=ReferenceServicer(
+                engines,
+                policies,
+                Comparison(gatherer.gather, settings.message_claims_max),
+                policy_database,
+            ),
             gather=gatherer.gather,
             metrics=metrics,
         )

@@ -17,6 +17,7 @@ from engine.reference import ProcedureFacts, describe
 from engine.rules.rule import Rule
 from engine.tables.snapshot import Release
 from server.calls import Context, current_call
+from server.comparison import Comparison
 from server.engines import Engines
 from server.errors import (
     InvalidFieldError,
@@ -28,6 +29,7 @@ from server.errors import (
 from server.policies import Policies, PolicyVersion
 from server.policy_database import PolicyDatabase, PolicyRow
 from server.policy_messages import document_in, stamp, version_message, whole_message_of
+from server.streams import check_batch, checked_view
 
 if TYPE_CHECKING:
     from claimgate.v1 import score_pb2
@@ -48,10 +50,15 @@ class ReferenceServicer(ReferenceServiceServicer):
     """Shows tables, rules and policy."""
 
     def __init__(
-        self, engines: Engines, policies: Policies, policy_database: PolicyDatabase | None = None
+        self,
+        engines: Engines,
+        policies: Policies,
+        comparison: Comparison,
+        policy_database: PolicyDatabase | None,
     ) -> None:
         self._engines = engines
         self._policies = policies
+        self._comparison = comparison
         self._policy_database = policy_database
 
     async def ListReleases(  # noqa: N802
@@ -144,6 +151,38 @@ class ReferenceServicer(ReferenceServiceServicer):
             next_page_token=str(rows[count - 1].version) if len(rows) > count else "",
         )
 
+    async def ComparePolicies(  # noqa: N802
+        self, request: pb.ComparePoliciesRequest, _context: Context
+    ) -> pb.ComparePoliciesResponse:
+        """Score claims under two policies."""
+        check_batch(request.batch, self._comparison.claims_max)
+        checked_view(request.view)
+        # Taken once: both results rest on the same tables.
+        engine, tenant = self._engines.engine, current_call().principal.tenant
+        base = await self._chosen(tenant, "base", request.base)
+        candidate = await self._chosen(tenant, "candidate", request.candidate)
+        return await self._comparison.run(engine, base, candidate, request)
+
+    async def _chosen(self, tenant: str, field: str, choice: pb.PolicyChoice) -> Policy:
+        kind = choice.WhichOneof("choice")
+        if kind is None:
+            return (await self._policies.of(tenant)).policy
+        if kind == "version":
+            row = await self._stored().version(tenant, _number(f"{field}.version", choice.version))
+            if row is None:
+                raise NotFoundError("policy version", version=choice.version)
+            return _parsed(row).policy
+        return self._checked(f"{field}.policy", {"name": field, **document_in(choice.policy)})
+
+    def _checked(self, path: str, document: Mapping[str, Any]) -> Policy:
+        """Return the policy of a document that a caller sent at a path of the request."""
+        try:
+            policy = policy_of(document)
+            policy.check(self._engines.engine.rules)
+        except PolicyError as error:
+            raise InvalidFieldError(f"{path}.{error.field}", error.expected) from error
+        return policy
+
     def _stored(self) -> PolicyDatabase:
         if self._policy_database is None:
             raise NotConfiguredError(
@@ -166,12 +205,7 @@ class ReferenceServicer(ReferenceServiceServicer):
             before = row.document
         if request.HasField("update_mask"):
             document = _masked(before, document, request.update_mask.paths)
-        try:
-            policy = policy_of({"name": before.get("name", tenant), **document})
-            policy.check(self._engines.engine.rules)
-        except PolicyError as error:
-            raise InvalidFieldError(f"policy.{error.field}", error.expected) from error
-        return policy
+        return self._checked("policy", {"name": before.get("name", tenant), **document})
 
 
 def _masked(

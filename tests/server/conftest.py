@@ -104,7 +104,8 @@ class FaultyReference(ReferenceServiceServicer):
     async def ListReleases(self, _request, _context):  # noqa: N802
         return reference_pb.ListReleasesResponse(reference_release="r1")
 
-    GetProcedure = GetRule = GetPolicy = UpdatePolicy = ListPolicyVersions = ListRules
+    GetProcedure = GetRule = GetPolicy = UpdatePolicy = ListRules
+    ListPolicyVersions = ComparePolicies = ListRules
 
 
 async def no_model(_read: Any) -> Gathered:

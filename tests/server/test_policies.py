@@ -26,6 +26,7 @@ from engine.policy import Policy, PolicyError
 from engine.policy_document import policy_of
 from engine.rules.rule import example, line
 from loader import embedded
+from server.comparison import Comparison
 from server.database import Database, open_database
 from server.engines import Engines, TenantScorers
 from server.errors import DatabaseUnavailableError, PolicyChangedError, PolicyUnusableError
@@ -486,7 +487,7 @@ def serve(monkeypatch, sample_reference):
 
         parts = Parts(
             TenantScorers(engines, policies).scorer,
-            ReferenceServicer(engines, policies, database),
+            ReferenceServicer(engines, policies, Comparison(gather, 10), database),
             gather,
             counted,
         )
@@ -667,6 +668,65 @@ async def test_tenant_whose_policy_cannot_be_used_is_told_and_the_others_are_sco
     )
     assert rules_in(other)
     assert after.provenance.policy_version == mended.version.policy_version
+
+
+async def compared(service: Service, *claims, **choices) -> reference.ComparePoliciesResponse:
+    batch = score_pb2.ClaimBatch(claims=claims or [PAIR])
+    request = reference.ComparePoliciesRequest(batch=batch, **choices)
+    return await service.call("ComparePolicies", request)
+
+
+async def test_claims_are_compared_under_two_policies_and_nothing_is_stored(serve, store, tenant):
+    plain = claim_of(example("a", line("99213-25")), "PLAIN")
+    async with serve(store, tenant) as service:
+        in_force = await service.score(PAIR, plain)
+        answer = await compared(
+            service, PAIR, plain, candidate={"policy": {"name": "draft", "overrides": [OFF]}}
+        )
+        same = await compared(service)
+
+        assert await store.versions(tenant, 9, None) == []
+    changed, unchanged = answer.comparisons
+    assert [changed.base, unchanged.base] == list(in_force.results)
+    assert answer.base_provenance == in_force.provenance
+    assert answer.candidate_provenance.policy_version.startswith("draft-")
+    assert {"hits", "lines"} <= set(changed.differing_fields)
+    assert "NCCI_PTP" not in {hit.rule_id for hit in changed.candidate.hits}
+    assert list(unchanged.differing_fields) == []
+    assert list(same.comparisons[0].differing_fields) == []
+
+
+async def test_stored_versions_are_compared(serve, store, tenant):
+    async with serve(store, tenant) as service:
+        await service.update(policy=policy_pb2.Policy(overrides=[OFF]))
+        await service.update(policy=policy_pb2.Policy(review_min=0.2), expected_version=1)
+
+        answer = await compared(service, base={"version": 1}, candidate={"version": 2})
+        missing = await refusal(compared(service, candidate={"version": 9}))
+
+    [changed] = answer.comparisons
+    assert "NCCI_PTP" not in {hit.rule_id for hit in changed.base.hits}
+    assert "NCCI_PTP" in {hit.rule_id for hit in changed.candidate.hits}
+    assert missing[0] == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "field"),
+    [
+        ({"candidate": {"policy": {"review_min": 2}}}, "candidate.policy.review_min"),
+        ({"base": {"version": 0}}, "base.version"),
+        ({"view": 99}, "view"),
+    ],
+)
+async def test_comparison_that_cannot_be_meant_names_its_field(
+    serve, store, tenant, request_fields, field
+):
+    async with serve(store, tenant) as service:
+        code, facts = await refusal(compared(service, **request_fields))
+        too_many, _ = await refusal(compared(service, *[PAIR] * 11))
+
+    assert (code, facts["field"]) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+    assert too_many == grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_policy_of_equal_content_answers_with_equal_bits(serve, store, tenant):

@@ -222,6 +222,19 @@ class Client:
         )
         return await self._call(self._reference.UpdatePolicy, request)
 
+    async def compare_policies(
+        self,
+        claims: Claims,
+        candidate: reference.PolicyChoice,
+        base: reference.PolicyChoice | None = None,
+        view: score_pb2.View.ValueType = score_pb2.VIEW_EVIDENCE,
+    ) -> reference.ComparePoliciesResponse:
+        """Score claims under two policies; the base is the one in force where left out."""
+        request = reference.ComparePoliciesRequest(
+            batch=_batch(claims), base=base, candidate=candidate, view=view
+        )
+        return await self._call(self._reference.ComparePolicies, request)
+
     async def list_policy_versions(self) -> Sequence[policy_pb2.PolicyVersion]:
         """Return every stored version of the policy, newest first."""
         versions: list[policy_pb2.PolicyVersion] = []

@@ -705,6 +705,148 @@ class UpdatePolicyResponse(_message.Message):
 Global___UpdatePolicyResponse: _TypeAlias = UpdatePolicyResponse  # noqa: Y015
 
 @_typing.final
+class PolicyChoice(_message.Message):
+    """A policy to score under; neither means the one in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """A stored version."""
+    @_builtins.property
+    def policy(self) -> _policy_pb2.Policy:
+        """A policy that need not be stored."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        policy: _policy_pb2.Policy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "policy", b"policy", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choice", b"choice", "policy", b"policy", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_choice: _TypeAlias = _typing.Literal["version", "policy"]  # noqa: Y015
+    _WhichOneofArgType_choice: _TypeAlias = _typing.Literal["choice", b"choice"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_choice) -> _WhichOneofReturnType_choice | None: ...
+
+Global___PolicyChoice: _TypeAlias = PolicyChoice  # noqa: Y015
+
+@_typing.final
+class ComparePoliciesRequest(_message.Message):
+    """Claims to score twice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    view: _score_pb2.View.ValueType
+    """How much the results say."""
+    @_builtins.property
+    def batch(self) -> _score_pb2.ClaimBatch:
+        """The claims, as many as one message may hold."""
+
+    @_builtins.property
+    def base(self) -> Global___PolicyChoice:
+        """The policy to compare with; left out, the one in force."""
+
+    @_builtins.property
+    def candidate(self) -> Global___PolicyChoice:
+        """The policy to try out."""
+
+    def __init__(
+        self,
+        *,
+        batch: _score_pb2.ClaimBatch | None = ...,
+        base: Global___PolicyChoice | None = ...,
+        candidate: Global___PolicyChoice | None = ...,
+        view: _score_pb2.View.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "batch", b"batch", "candidate", b"candidate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "batch", b"batch", "candidate", b"candidate", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparePoliciesRequest: _TypeAlias = ComparePoliciesRequest  # noqa: Y015
+
+@_typing.final
+class ComparePoliciesResponse(_message.Message):
+    """The results under both policies, in the order of the claims."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARISONS_FIELD_NUMBER: _builtins.int
+    BASE_PROVENANCE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_PROVENANCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comparisons(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClaimComparison]:
+        """One for each claim."""
+
+    @_builtins.property
+    def base_provenance(self) -> _score_pb2.Provenance:
+        """What the results under the base rest on."""
+
+    @_builtins.property
+    def candidate_provenance(self) -> _score_pb2.Provenance:
+        """What the results under the candidate rest on."""
+
+    def __init__(
+        self,
+        *,
+        comparisons: _abc.Iterable[Global___ClaimComparison] | None = ...,
+        base_provenance: _score_pb2.Provenance | None = ...,
+        candidate_provenance: _score_pb2.Provenance | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base_provenance", b"base_provenance", "candidate_provenance", b"candidate_provenance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_provenance", b"base_provenance", "candidate_provenance", b"candidate_provenance", "comparisons", b"comparisons"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparePoliciesResponse: _TypeAlias = ComparePoliciesResponse  # noqa: Y015
+
+@_typing.final
+class ClaimComparison(_message.Message):
+    """One claim under both policies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    DIFFERING_FIELDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def base(self) -> _score_pb2.ClaimResult:
+        """The result under the base."""
+
+    @_builtins.property
+    def candidate(self) -> _score_pb2.ClaimResult:
+        """The result under the candidate."""
+
+    @_builtins.property
+    def differing_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of the result that differ, such as `decision` or `hits`; none where the policies agree."""
+
+    def __init__(
+        self,
+        *,
+        base: _score_pb2.ClaimResult | None = ...,
+        candidate: _score_pb2.ClaimResult | None = ...,
+        differing_fields: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "candidate", b"candidate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "candidate", b"candidate", "differing_fields", b"differing_fields"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClaimComparison: _TypeAlias = ClaimComparison  # noqa: Y015
+
+@_typing.final
 class ListPolicyVersionsRequest(_message.Message):
     """Asks for versions of the caller's policy."""
 

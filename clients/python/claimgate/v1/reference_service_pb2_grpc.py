@@ -70,6 +70,11 @@ class ReferenceServiceStub:
                 request_serializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsRequest.SerializeToString,
                 response_deserializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsResponse.FromString,
                 _registered_method=True)
+        self.ComparePolicies = channel.unary_unary(
+                '/claimgate.v1.ReferenceService/ComparePolicies',
+                request_serializer=claimgate_dot_v1_dot_reference__service__pb2.ComparePoliciesRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_reference__service__pb2.ComparePoliciesResponse.FromString,
+                _registered_method=True)
 
 
 class ReferenceServiceServicer:
@@ -125,6 +130,13 @@ class ReferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ComparePolicies(self, request, context):
+        """Scores claims under two policies and shows what differs; nothing is stored or changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReferenceServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -162,6 +174,11 @@ def add_ReferenceServiceServicer_to_server(servicer, server):
                     servicer.ListPolicyVersions,
                     request_deserializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsRequest.FromString,
                     response_serializer=claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsResponse.SerializeToString,
+            ),
+            'ComparePolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ComparePolicies,
+                    request_deserializer=claimgate_dot_v1_dot_reference__service__pb2.ComparePoliciesRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_reference__service__pb2.ComparePoliciesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +371,33 @@ class ReferenceService:
             '/claimgate.v1.ReferenceService/ListPolicyVersions',
             claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsRequest.SerializeToString,
             claimgate_dot_v1_dot_reference__service__pb2.ListPolicyVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ComparePolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/claimgate.v1.ReferenceService/ComparePolicies',
+            claimgate_dot_v1_dot_reference__service__pb2.ComparePoliciesRequest.SerializeToString,
+            claimgate_dot_v1_dot_reference__service__pb2.ComparePoliciesResponse.FromString,
             options,
             channel_credentials,
             insecure,

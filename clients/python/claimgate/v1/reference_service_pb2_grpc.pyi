@@ -47,6 +47,8 @@ class ReferenceServiceStub:
     """Stores the next version of the caller's policy; needs a database."""
     ListPolicyVersions: _grpc.UnaryUnaryMultiCallable[_reference_service_pb2.ListPolicyVersionsRequest, _reference_service_pb2.ListPolicyVersionsResponse]
     """Lists the stored versions of the caller's policy, newest first; needs a database."""
+    ComparePolicies: _grpc.UnaryUnaryMultiCallable[_reference_service_pb2.ComparePoliciesRequest, _reference_service_pb2.ComparePoliciesResponse]
+    """Scores claims under two policies and shows what differs; nothing is stored or changed."""
 
 @_typing.type_check_only
 class ReferenceServiceAsyncStub(ReferenceServiceStub):
@@ -67,6 +69,8 @@ class ReferenceServiceAsyncStub(ReferenceServiceStub):
     """Stores the next version of the caller's policy; needs a database."""
     ListPolicyVersions: _aio.UnaryUnaryMultiCallable[_reference_service_pb2.ListPolicyVersionsRequest, _reference_service_pb2.ListPolicyVersionsResponse]  # type: ignore[assignment]
     """Lists the stored versions of the caller's policy, newest first; needs a database."""
+    ComparePolicies: _aio.UnaryUnaryMultiCallable[_reference_service_pb2.ComparePoliciesRequest, _reference_service_pb2.ComparePoliciesResponse]  # type: ignore[assignment]
+    """Scores claims under two policies and shows what differs; nothing is stored or changed."""
 
 class ReferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows the releases in use, what they say of a procedure, and the rules with their documentation."""
@@ -126,5 +130,13 @@ class ReferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reference_service_pb2.ListPolicyVersionsResponse, _abc.Awaitable[_reference_service_pb2.ListPolicyVersionsResponse]]:
         """Lists the stored versions of the caller's policy, newest first; needs a database."""
+
+    @_abc_1.abstractmethod
+    def ComparePolicies(
+        self,
+        request: _reference_service_pb2.ComparePoliciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_reference_service_pb2.ComparePoliciesResponse, _abc.Awaitable[_reference_service_pb2.ComparePoliciesResponse]]:
+        """Scores claims under two policies and shows what differs; nothing is stored or changed."""
 
 def add_ReferenceServiceServicer_to_server(servicer: ReferenceServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
