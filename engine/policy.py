@@ -335,15 +335,16 @@ class _Guard:
     """What no policy may ease."""
 
     rule: str
-    cases: frozenset[str]
+    free: frozenset[str]
+    """Cases that may be eased; a case that is added to the rule may not."""
     eased_by_more: tuple[str, ...] = ()
     """List parameters that ease the rule when they grow."""
 
 
 _MAY_EASE: Final = frozenset({"commercial", "other"})
 _GUARDS: Final = (
-    _Guard("OIG_EXCLUSION", frozenset({"npi", "undated_list", "emergency"})),
-    _Guard("NCCI_MUE", frozenset({"day_policy"}), ("modifiers_excluded",)),
+    _Guard("OIG_EXCLUSION", frozenset({"not_federal"})),
+    _Guard("NCCI_MUE", frozenset({"line", "day_clinical"}), ("modifiers_excluded",)),
 )
 """Excluded providers and absolute unit limits (MAI 2) bind where federal money pays."""
 
@@ -354,7 +355,7 @@ def _check_guards(path: str, override: Override, rule: Rule) -> None:
         if guard.rule != rule.id or (lobs and {*lobs} <= _MAY_EASE):
             continue
         guarded = [
-            c for c in rule.cases if c.name in guard.cases and (not cases or c.name in cases)
+            c for c in rule.cases if c.name not in guard.free and (not cases or c.name in cases)
         ]
         for name, value in override.given.items():
             if any(_eases(name, value, case) for case in guarded) or (

@@ -313,6 +313,18 @@ def test_excluded_providers_bind_where_federal_money_pays(match, field, value):
     assert refused(document) == f"overrides[0].{field}"
 
 
+@pytest.mark.parametrize(
+    "case", [c.name for r in RULES if r.id == "OIG_EXCLUSION" for c in r.cases]
+)
+def test_every_case_of_an_exclusion_binds_but_that_of_other_payers(case):
+    document = one(rule_id="OIG_EXCLUSION", enabled=False, match={"variants": [case]})
+
+    if case == "not_federal":
+        policy_of(document).check(RULES)
+    else:
+        assert refused(document) == "overrides[0].enabled"
+
+
 @pytest.mark.parametrize("match", [{}, MIXED, {"variants": ["line", "day_policy"]}])
 @pytest.mark.parametrize(
     ("field", "value"), [("enabled", False), ("weight", 0.1), ("action", "info")]
