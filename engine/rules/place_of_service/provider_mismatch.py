@@ -188,6 +188,8 @@ def find(batch: Batch, reference: Reference, past: Past, params: Params) -> Hits
     named = batch.professional & (lines.place_of_service >= 0)
     for asked in (batch.of_line(batch.claims.billing_taxonomy), lines.taxonomy):
         row = np.flatnonzero(named & _spoken_of(listing, asked))
+        if not len(row):
+            continue
         found = listing.match(asked[row], lines.service_from[row])
         closed = refused(found, lines.place_of_service[row][found.place], len(row))
         taxonomy[row[closed]] = asked[row[closed]]

@@ -12,10 +12,9 @@ PLACE_AWAY: Final = 2
 """Telehealth, the patient not at home."""
 PLACE_HOME: Final = 10
 """Telehealth, the patient at home."""
-AUDIO_ONLY: Final = code36("93")
 AUDIO_VIDEO: Final = code36("GT")
 
-_MODIFIERS: Final = (AUDIO_ONLY, code36("95"), AUDIO_VIDEO, code36("GQ"), code36("FQ"))
+_MODIFIERS: Final = tuple(map(code36, ("93", "95", "GT", "GQ", "FQ")))
 _DAY_BITS: Final = 32
 
 

@@ -25,7 +25,6 @@ from engine.rules.rule import (
     rule,
 )
 from engine.rules.specialty.telehealth import (
-    AUDIO_ONLY,
     AUDIO_VIDEO,
     PLACE_HOME,
     is_listed_for,
@@ -56,7 +55,7 @@ _METHOD_II_REVENUE: Final = tuple(map(code36, ("096", "097", "098")))
     carc="96",
     cites="SSA 1834(m); 42 CFR 410.78; Medicare Claims Processing Manual ch. 12 s. 190",
     datasets=("telehealth_procedures",),
-    params={"home_from": 20200306, "home_until": 20271231},
+    params={"home_from": 20200306, "home_until": 20271231, "audio_only_modifiers": ("93", "FQ")},
     evidence={
         "procedure": Kind.CODE,
         "place_of_service": Kind.POS,
@@ -75,10 +74,11 @@ _METHOD_II_REVENUE: Final = tuple(map(code36, ("096", "097", "098")))
     },
     caveat="[U] Under current law the home is a place of the patient through 2027-12-31 (days as "
     "YYYYMMDD in `home_from` and `home_until`); beyond it for the codes whose row says "
-    "`home_always`. That a patient could not or would not use video is what 93 says, and is not "
-    "checked. The places other than the home (rural area, originating site) and GQ outside Alaska "
-    "and Hawaii are not judged. A line of business without a list of its own is not evaluated. "
-    "Also known as SPECIALTY_TELEHEALTH_CODE.",
+    "`home_always`. FQ is read as sound alone, as 93 is (`audio_only_modifiers`); that the patient "
+    "could not or would not use video is what they say, and is not checked. Places other than the "
+    "home (rural area, originating site) and GQ outside Alaska and Hawaii are not judged. A line "
+    "of business without a list of its own is not evaluated. Also known as "
+    "SPECIALTY_TELEHEALTH_CODE.",
     examples=[
         example(
             "a knee replacement at home",
@@ -116,6 +116,17 @@ _METHOD_II_REVENUE: Final = tuple(map(code36, ("096", "097", "098")))
             line("97110-93", pos="10"),
             hit=True,
             variant="audio_only",
+        ),
+        example(
+            "FQ is sound alone too",
+            line("97110-FQ", pos="10"),
+            hit=True,
+            variant="audio_only",
+        ),
+        example(
+            "where FQ is not read so",
+            line("97110-FQ", pos="10"),
+            params={"audio_only_modifiers": ("93",)},
         ),
         example("the same by video", line("97110-95", pos="10")),
         example(
@@ -223,7 +234,7 @@ def find(batch: Batch, reference: Reference, params: Params) -> Hits:
     place = lines.place_of_service[row]
     at_home = place == PLACE_HOME
     elsewhere = ~at_home & (place >= 0)
-    by_ear = _carries(batch, row, AUDIO_ONLY)
+    by_ear = _carries(batch, row, *map(code36, params.words("audio_only_modifiers")))
     faults = (
         spoken_of & (found < 0),
         spoken_of & by_ear & (~audio | (medicare & elsewhere)),
@@ -250,8 +261,8 @@ def find(batch: Batch, reference: Reference, params: Params) -> Hits:
     )
 
 
-def _carries(batch: Batch, row: Ints, modifier: int) -> Bools:
-    carried: Bools = (batch.lines.modifiers[row] == modifier).any(axis=1)
+def _carries(batch: Batch, row: Ints, *modifiers: int) -> Bools:
+    carried: Bools = np.isin(batch.lines.modifiers[row], modifiers).any(axis=1)
     return carried
 
 

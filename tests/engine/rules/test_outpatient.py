@@ -1,6 +1,8 @@
 """What examples of the rules on bills, stays, telehealth and bundles cannot show: many at once."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,10 @@ from engine.rules.oce import observation_excessive, revenue_code_conflict
 from engine.rules.oce.observation import observation
 from engine.rules.rule import example, line
 from engine.tables.listing import Listings
+from engine.tables.listings import LISTINGS as SPECS
+from loader.snapshot.build import build
 
+SAMPLE = Path(__file__).parents[3] / "ops" / "reference-sample"
 LISTINGS = {
     "OCE_INPATIENT_ONLY": "inpatient_only",
     "OCE_REVENUE_CODE_INVALID": "revenue_codes",
@@ -190,3 +195,50 @@ def test_limits_of_hours_may_differ_by_claim():
     hits = observation_excessive.find.find(batch=batch, params={"hours_max": np.array([36, 48])})
 
     assert hits.claim.tolist() == [0]
+
+
+@pytest.fixture(scope="module")
+def published(shared_data, tmp_path_factory) -> tuple[Reference, list[str], list[str]]:
+    """The sample with the published telehealth list and revenue codes in place of its own rows."""
+    folder = tmp_path_factory.mktemp("published_lists")
+    shutil.copytree(SAMPLE, folder / "source")
+    rows = (shared_data / "codes" / "telehealth_cy2026.excerpt.txt").read_text().splitlines()
+    codes = [row.split("\t")[0] for row in rows[2:]]
+    # One row of the file is a whole category, 091X.
+    listed = (shared_data / "codes" / "revenue_center_codes.csv").read_text().split()
+    revenue = [each for each in listed if each.isdigit()]
+    tables = {
+        "telehealth_procedures": [f",{each},,medicare_ffs,yes,no,2026-01-01," for each in codes],
+        "revenue_codes": [f",{each},,none,,,," for each in revenue],
+    }
+    for name, lines in tables.items():
+        text = "\n".join([",".join(SPECS[name].headers), *lines]) + "\n"
+        (folder / "source" / "claimgate" / f"{name}.csv").write_text(text)
+    build(folder / "source", folder / "snapshot")
+    return Reference.open(folder / "snapshot"), codes, revenue
+
+
+def test_every_service_of_the_published_list_is_telehealth(published):
+    reference, codes, _ = published
+    dates = {"day": "2026-03-02", "received": "2026-03-10"}
+    claims = [example("", line(f"{each}-95", pos="10"), **dates) for each in [*codes, "27447"]]
+
+    hits = hits_of(judged(reference, *claims), "SPECIALTY_TELEHEALTH_NOT_ELIGIBLE")
+
+    assert len(codes) == 57
+    assert hits.claim.tolist() == [57]
+
+
+def test_only_published_revenue_codes_are_assigned(published):
+    reference, _, revenue = published
+    every = [f"{n:04d}" for n in range(1, 3200)]
+    lines = [line("99213", revenue_code=each) for each in every]
+    bills = [
+        example("", *lines[at : at + 400], institutional=True) for at in range(0, len(every), 400)
+    ]
+
+    scored = judged(reference, *bills)
+    hits = hits_of(scored, "OCE_REVENUE_CODE_INVALID")
+
+    assert len(scored.batch.lines) == len(every)
+    assert {every[n] for n in hits.line.tolist()} == set(every) - set(revenue)
