@@ -136,8 +136,8 @@ def test_units_of_a_span_of_days_count_on_its_first_day_alone(engine):
 
 def test_what_a_policy_switches_off_denies_no_primary(engine):
     lines = claim("A", line("17110"), line("17000"), line("17003"))
-    off = Policy(overrides=(Override(rule="NCCI_MUTUALLY_EXCLUSIVE", enabled=False),))
-    shadow = Policy(overrides=(Override(rule="NCCI_MUTUALLY_EXCLUSIVE", shadow=True),))
+    off = Policy(overrides=(Override(rule_id="NCCI_MUTUALLY_EXCLUSIVE", enabled=False),))
+    shadow = Policy(overrides=(Override(rule_id="NCCI_MUTUALLY_EXCLUSIVE", shadow=True),))
 
     assert hits(answer(engine, lines)[0], "NCCI_ADDON_NO_PRIMARY")
     for policy in (off, shadow):
