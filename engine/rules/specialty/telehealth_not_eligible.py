@@ -262,8 +262,8 @@ def find(batch: Batch, reference: Reference, params: Params) -> Hits:
 
 
 def _carries(batch: Batch, row: Ints, *modifiers: int) -> Bools:
-    carried: Bools = np.isin(batch.lines.modifiers[row], modifiers).any(axis=1)
-    return carried
+    carried: Bools = np.isin(batch.lines.modifiers[row], modifiers)
+    return np.logical_or.reduce(carried, axis=1)
 
 
 def _method_ii(batch: Batch, row: Ints) -> Bools:

@@ -225,8 +225,8 @@ def test_every_service_of_the_published_list_is_telehealth(published):
 
     hits = hits_of(judged(reference, *claims), "SPECIALTY_TELEHEALTH_NOT_ELIGIBLE")
 
-    assert len(codes) == 57
-    assert hits.claim.tolist() == [57]
+    assert len(codes) == 58
+    assert hits.claim.tolist() == [58]
 
 
 def test_only_published_revenue_codes_are_assigned(published):
