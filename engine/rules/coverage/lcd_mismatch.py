@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import INSTITUTIONAL, Batch, Bools, Ints
 from engine.facts import Facts
 from engine.reference import Reference
 from engine.rules.coverage.policies import (
@@ -40,6 +40,8 @@ from engine.tables.listings import DIAGNOSIS_RULES
 _NONE_COVERED, _PART_MISSING, _NON_COVERED = range(3)
 _COVERED_RULE, _NON_COVERED_RULE = range(len(DIAGNOSIS_RULES))
 _GA, _GZ = code36("GA"), code36("GZ")
+_SHOWN: Final = 4
+"""How many of the diagnoses that were compared a hit names."""
 _LIABLE: Final = ("patient", "provider")
 _MASSACHUSETTS: Final = {"npi": "1234567893", "entity_type": 2, "zip": "02101"}
 
@@ -63,7 +65,8 @@ _MASSACHUSETTS: Final = {"npi": "1234567893", "entity_type": 2, "zip": "02101"}
     datasets=("coverage_policies", "coverage_diagnoses"),
     evidence={
         **EVIDENCE,
-        "diagnosis": Kind.CODE,
+        "service_date": Kind.DATE,
+        **{f"diagnosis_{n}": Kind.CODE for n in range(1, _SHOWN + 1)},
         "diagnoses_compared": Kind.COUNT,
         "policies_compared": Kind.COUNT,
         "liable": Kind.NAME,
@@ -71,7 +74,9 @@ _MASSACHUSETTS: Final = {"npi": "1234567893", "entity_type": 2, "zip": "02101"}
     names={**NAMES, "liable": _LIABLE},
     caveat=(
         f"{CAVEAT} GA and GZ say who is liable and leave the service as little covered as it is. "
-        "A code without a policy, or whose policies list no diagnoses, is taken to be covered."
+        "A code without a policy, or whose policies list no diagnoses, is taken to be covered. "
+        "A policy that lists none but diagnoses it does not cover leaves all others to the next "
+        "level. One diagnosis that is not covered is enough, whatever stands beside it."
     ),
     examples=[
         example(
@@ -163,6 +168,21 @@ _MASSACHUSETTS: Final = {"npi": "1234567893", "entity_type": 2, "zip": "02101"}
         ),
         example("one that it says nothing of", line("76977"), dx=("E119",)),
         example(
+            "the national policy does not cover it, whatever the contractor's says",
+            line("78350"),
+            dx=("Z1382",),
+            hit=True,
+            variant="non_covered",
+        ),
+        example(
+            "the national policy says nothing of it, and the contractor's does not know it",
+            line("78350"),
+            dx=("E119",),
+            hit=True,
+            variant="none_covered",
+        ),
+        example("the contractor's covers it", line("78350"), dx=("M810",)),
+        example(
             "a non-covered one beside another",
             line("76977", dx=(1, 2)),
             dx=("E119", "Z0000"),
@@ -197,31 +217,34 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
     if not len(policies.found) or not listing.loaded:
         return Hits.none(*gaps)
     judged = _judge(batch, listing, policies.found)
-    count = len(batch.lines)
-    covered = judged.found.where(judged.met).found(count)
-    unmet = judged.found.where(judged.needed).found(count) & ~covered
-    partly = judged.found.where(judged.partly).found(count)
-    non_covered = judged.found.where(judged.named > 0).found(count)
+    pairs, count = judged.found, len(batch.lines)
+    covered = pairs.where(judged.met).found(count)
+    unmet = pairs.where(judged.needed).found(count) & ~covered
+    partly = pairs.where(judged.partly).found(count)
+    non_covered = pairs.where(judged.names_one).found(count)
     hit = unmet | non_covered
+    if not hit.any():
+        return Hits.none(*gaps, evaluated=judged.evaluated)
     variant = np.select(
         [non_covered, partly], [np.int64(_NON_COVERED), np.int64(_PART_MISSING)], _NONE_COVERED
     )
-    speaking = judged.found.where(
-        np.where(non_covered[judged.found.place], judged.named > 0, judged.needed)
-    )
+    speaking = pairs.where(np.where(non_covered[pairs.place], judged.names_one, judged.needed))
     return Hits.on_lines(
         batch,
         hit,
         variant=variant,
-        evidence={**policy_evidence(speaking, count), **_evidence(batch, judged)},
+        evidence={
+            **policy_evidence(speaking, count),
+            **_evidence(batch, judged, np.flatnonzero(hit)),
+        },
         not_evaluated=gaps,
-        evaluated=judged.found.found(count),
+        evaluated=judged.evaluated,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """Lines and the policies on diagnoses that prevail for each. Shapes are (pairs,)."""
+    """Lines and the policies on their diagnoses that prevail. Shapes are mostly (pairs,)."""
 
     found: Matches
     needed: Bools
@@ -229,34 +252,44 @@ class _Judged:
     met: Bools
     partly: Bools
     """It has a diagnosis of some part, and not of each."""
-    named: Ints
-    """A diagnosis of the line that the policy does not cover; 0 for none."""
+    names_one: Bools
+    """The line has a diagnosis that the policy does not cover."""
+    refused: tuple[Ints, Ints]
+    """Lines, each with the row of a diagnosis that such a policy does not cover."""
+    evaluated: Bools
+    """Lines with a policy that lists diagnoses, shape (lines,)."""
 
 
 def _judge(batch: Batch, listing: Listing, found: Matches) -> _Judged:
     """Hold each line against the diagnoses of its policies."""
-    parts, speaks = _parts_needed(batch, listing, found)
-    # A policy without diagnoses leaves them to the next level.
-    prevails = is_prevailing(found, speaks, len(batch.lines))
-    found, parts = found.where(prevails), parts[prevails]
+    count = len(batch.lines)
+    parts, lists = _parts_needed(batch, listing, found)
+    found, parts = found.where(lists), parts[lists]
     place, diagnosis = diagnoses_of_lines(batch, found.place)
-    code = batch.diagnoses.code[diagnosis]
     listed = listing.match(
-        diagnosis_order(code),
+        diagnosis_order(batch.diagnoses.code[diagnosis]),
         batch.lines.service_from[found.place[place]],
         found["policy_key"][place],
     )
-    pair = place[listed.place]
-    within = listed.within("code", batch.lines.procedure[found.place[pair]])
-    listed, pair = listed.where(within), pair[within]
-    covers = listed["rule"] == _COVERED_RULE
-    met = _count_parts(pair[covers], listed["part"][covers], len(found))
-    named = np.zeros(len(found), np.int64)
-    refused = listed["rule"] == _NON_COVERED_RULE
-    named[pair[refused]] = code[listed.place[refused]]
+    listed = listed.where(
+        listed.within("code", batch.lines.procedure[found.place[place[listed.place]]])
+    )
+    pair, row = place[listed.place], diagnosis[listed.place]
+    covers, refuses = listed["rule"] == _COVERED_RULE, listed["rule"] == _NON_COVERED_RULE
+    has = _count_parts(pair[covers], listed["part"][covers], len(found))
+    names_one = np.bincount(pair[refuses], minlength=len(found)) > 0
     needed = parts > 0
+    # A policy that is silent on the line's diagnoses leaves them to the next level.
+    prevails = is_prevailing(found, needed | names_one, count)
+    refused = refuses & prevails[pair]
     return _Judged(
-        found, needed, needed & (met == parts), needed & (met > 0) & (met < parts), named
+        found=found.where(prevails),
+        needed=needed[prevails],
+        met=(needed & (has == parts))[prevails],
+        partly=(needed & (has > 0) & (has < parts))[prevails],
+        names_one=names_one[prevails],
+        refused=(found.place[pair[refused]], row[refused]),
+        evaluated=found.found(count),
     )
 
 
@@ -276,24 +309,41 @@ def _count_parts(pair: Ints, part: Ints, pairs: int) -> Ints:
     return np.bincount(distinct // max(len(parts), 1), minlength=pairs)
 
 
-def _evidence(batch: Batch, judged: _Judged) -> dict[str, NDArray[Any]]:
-    """The diagnosis at fault, how many were compared with how many policies, and who is liable."""
-    count = len(batch.lines)
-    line = np.unique(judged.found.place)
+def _evidence(batch: Batch, judged: _Judged, line: Ints) -> dict[str, NDArray[Any]]:
+    """What was compared on these lines, and who is liable; columns over all lines."""
+    lines, count = batch.lines, len(batch.lines)
     place, row = diagnoses_of_lines(batch, line)
-    diagnosis, compared, policies = np.zeros((3, count), np.int64)
+    place, row, turn = _in_order(batch, line, place, row, judged.refused)
+    shown = np.zeros((_SHOWN, count), np.int64)
+    first = turn < _SHOWN
+    shown[turn[first], line[place[first]]] = batch.diagnoses.code[row[first]]
+    compared = np.zeros(count, np.int64)
     compared[line] = np.bincount(place, minlength=len(line))
-    policies[:] = np.bincount(judged.found.place, minlength=count)
-    first = np.flatnonzero(np.diff(place, prepend=-1))
-    diagnosis[line[place[first]]] = batch.diagnoses.code[row[first]]
-    named = judged.named > 0
-    diagnosis[judged.found.place[named]] = judged.named[named]
     liable = np.full(count, -1, np.int64)
     liable[batch.has_modifier(_GZ)] = _LIABLE.index("provider")
     liable[batch.has_modifier(_GA)] = _LIABLE.index("patient")
     return {
-        "diagnosis": diagnosis,
+        "service_date": lines.service_from,
+        **{f"diagnosis_{n}": column for n, column in enumerate(shown, 1)},
         "diagnoses_compared": compared,
-        "policies_compared": policies,
+        "policies_compared": np.bincount(judged.found.place, minlength=count),
         "liable": liable,
     }
+
+
+def _in_order(
+    batch: Batch, line: Ints, place: Ints, row: Ints, refused: tuple[Ints, Ints]
+) -> tuple[Ints, Ints, Ints]:
+    """Sort the diagnoses of each line as a reader wants them, and number them from 0.
+
+    Those that are not covered come first; then it is as the line points, or as the bill lists.
+    """
+    lines, total = batch.lines, len(batch.diagnoses)
+    sequence = batch.diagnoses.sequence[row]
+    pointed = (lines.pointers[line[place]] == sequence[:, None]).argmax(axis=1)
+    institutional = batch.claims.type[lines.claim[line[place]]] == INSTITUTIONAL
+    named = np.isin(line[place] * total + row, refused[0] * total + refused[1])
+    order = np.lexsort((np.where(institutional, sequence, pointed), ~named, place))
+    place, row = place[order], row[order]
+    start = np.searchsorted(place, np.arange(len(line)))
+    return place, row, np.arange(len(place)) - start[place]

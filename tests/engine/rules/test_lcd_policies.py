@@ -88,12 +88,15 @@ def expected(policies, listed, claim) -> bool:
         if rows:
             by_level.setdefault(policy["level"], []).append(rows)
     for level in LEVELS:
-        if level in by_level:
-            return _judged(by_level[level], codes)
+        judged = _judged(by_level.get(level, []), codes)
+        if judged is not None:
+            return judged
     return False
 
 
-def _judged(policies, codes) -> bool:
+def _judged(policies, codes) -> bool | None:
+    """Whether the policies of a level refuse the diagnoses; None where they are silent on them."""
+
     def names(row) -> bool:
         return any(code.startswith(row["diagnosis_from"]) for code in codes)
 
@@ -105,7 +108,7 @@ def _judged(policies, codes) -> bool:
         needed |= bool(parts)
         have = {row["part"] for row in rows if row["rule"] == "covered" and names(row)}
         met.append(bool(parts) and have == parts)
-    return needed and not any(met)
+    return not any(met) if needed else None
 
 
 def written(folder: Path, listing: str, rows) -> None:
@@ -131,3 +134,33 @@ def test_columns_say_the_same_as_loops(seed: int, tmp_path: Path) -> None:
     found = [any(h.rule_id == "LCD_MISMATCH" for h in r.hits) for r in answers[0].results]
     assert found == [expected(policies, listed, claim) for claim in claims]
     assert 10 < sum(found) < 140
+
+
+def evidence_of(reference, claim):
+    engine = Engine.with_all_rules(reference)
+    read = engine.read([score_pb2.ClaimBatch(claims=[claim_of(claim)])])
+    answers = engine.score(read, Gathered(ModelAnswer.disabled()), [score_pb2.VIEW_EVIDENCE])
+    [hit] = [hit for hit in answers[0].results[0].hits if hit.rule_id == "LCD_MISMATCH"]
+    return hit.evidence
+
+
+def test_hit_names_policy_and_day_and_the_diagnoses_as_the_line_points_to_them(sample_reference):
+    dx = ("E119", "Z0000", "G309", "R413", "I10")
+
+    told = evidence_of(sample_reference, example("", line("83090", dx=(3, 1)), dx=dx))
+
+    assert (told["policy"], told["version"], told["level"]) == ("SAMPLE-A1", "R2", "local")
+    assert told["service_date"] == "2025-10-15"
+    assert [told.get(f"diagnosis_{n}", "") for n in range(1, 5)] == ["G309", "E119", "", ""]
+    assert (told["diagnoses_compared"], told["policies_compared"]) == ("2", "2")
+
+
+def test_diagnosis_that_is_not_covered_is_named_before_the_others(sample_reference):
+    dx = ("E119", "I10", "G309", "R413", "Z0000")
+    bill = example("", line("76977"), dx=dx, institutional=True)
+
+    told = evidence_of(sample_reference, bill)
+
+    named = [told.get(f"diagnosis_{n}", "") for n in range(1, 5)]
+    assert named == ["Z0000", "E119", "I10", "G309"]
+    assert told["diagnoses_compared"] == "5"
