@@ -229,7 +229,7 @@ class OtherPayers(Table):
     adjustment_cents: Ints
     """Sum of its adjustments, of the claim and of its lines."""
     dated: Bools
-    """It gives the day of its decision."""
+    """It gives the day of its decision, for the claim or for a line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -381,12 +381,15 @@ def _other_payers(messages: Sequence[score_pb2.ClaimBatch], fields: Fields) -> O
 def _payers_of(claim: claim_pb2.Claim) -> Iterator[tuple[Any, ...]]:
     for payer in claim.other_payers:
         of_lines = [
-            each.adjustments
+            each
             for line in claim.lines
             for each in line.prior_adjudications
             if each.payer_id == payer.payer_id
         ]
-        adjustments = [each for group in (payer.adjustments, *of_lines) for each in group]
+        adjustments = [
+            *payer.adjustments,
+            *(adjustment for each in of_lines for adjustment in each.adjustments),
+        ]
         yield (
             _WORDS[payer.payer_id],
             code36(payer.payer_sequence),
@@ -394,7 +397,13 @@ def _payers_of(claim: claim_pb2.Claim) -> Iterator[tuple[Any, ...]]:
             _bounded(payer.paid_cents),
             bool(adjustments),
             _bounded(sum(each.amount_cents for each in adjustments)),
-            bool(payer.adjudication_date.strip()),
+            any(
+                day.strip()
+                for day in (
+                    payer.adjudication_date,
+                    *(each.adjudication_date for each in of_lines),
+                )
+            ),
         )
 
 

@@ -375,6 +375,7 @@ class Example:
         facts = [
             f"{name} {value}" for name, value in self.fields.items() if isinstance(value, str | int)
         ]
+        facts += [f"{n} {_list_text(v)}" for n, v in self.fields.items() if isinstance(v, list)]
         before = "".join(f"{each}, then " for each in self.earlier)
         facts += [f"{name} = {value}" for name, value in self.params.items()]
         facts += [f"{table} on file: {_rows_text(rows)}" for table, rows in self.on_file.items()]
@@ -383,7 +384,20 @@ class Example:
 
 
 def _rows_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    return "; ".join(" ".join(f"{n} {v}" for n, v in row.items()) for row in rows) or "none"
+    return _list_text(rows) or "none"
+
+
+def _list_text(values: Sequence[Any]) -> str:
+    return "; ".join(
+        " ".join(f"{name} {_value_text(part)}" for name, part in value.items())
+        if isinstance(value, Mapping)
+        else str(value)
+        for value in values
+    )
+
+
+def _value_text(value: Any) -> str:
+    return f"[{_list_text(value)}]" if isinstance(value, list) else str(value)
 
 
 def line(text: str, **fields: Any) -> LineExample:
