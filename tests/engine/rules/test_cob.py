@@ -76,11 +76,17 @@ def test_without_coverages_incomplete_decisions_are_still_found(engine: Engine) 
 
 
 def test_a_missing_decision_is_shown_before_one_that_does_not_balance(engine: Engine) -> None:
+    adjusted = [{"group": "CO", "carc": "45", "amount_cents": 1}]
     payers = [
-        {"payer_id": "ONE", "payer_sequence": "P", "paid_cents": 1, "adjudication_date": "2025-10-16",
-         "adjustments": [{"group": "CO", "carc": "45", "amount_cents": 1}]},
+        {
+            "payer_id": "ONE",
+            "payer_sequence": "P",
+            "paid_cents": 1,
+            "adjudication_date": "2025-10-16",
+            "adjustments": adjusted,
+        },
         {"payer_id": "TWO", "payer_sequence": "S"},
-    ]  # fmt: skip
+    ]
     third = example("", line("99213"), payer_sequence="T", other_payers=payers)
 
     [[hit]] = hits(engine, [third], "COB_INCOMPLETE")
