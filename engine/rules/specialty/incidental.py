@@ -91,6 +91,11 @@ _STATUSES: Final = ("", "B", "T")
         ),
         example("a hospital has no fee schedule of physicians", line("99000"), institutional=True),
         example(
+            "no fee schedule is loaded for the day: not evaluated",
+            line("99000", day="2010-10-15"),
+            received="2010-10-20",
+        ),
+        example(
             "a payer's own pair",
             line("A6402"),
             line("11042"),
@@ -131,6 +136,10 @@ def find(batch: Batch, reference: Reference, facts: Facts, allowed: Allowed) -> 
     gaps = (
         *gap_of(listing, reason="no_list"),
         NotEvaluated("no_price", lines=alone & (allowed.status == PriceStatus.NO_PRICE)),
+        NotEvaluated(
+            "no_release" if reference.mpfs.loaded else "no_dataset",
+            lines=batch.professional & (lines.procedure > 0) & ~facts.mpfs_in_force,
+        ),
     )
     if not found.any():
         return Hits.none(*gaps)

@@ -10,7 +10,7 @@ from engine.columns import Batch, Bools, Dates, Ints
 from engine.facts import SETTING_HOSPITAL, Facts
 from engine.policy import Params
 from engine.reference import Reference
-from engine.rules.listed import gap_of, pairs_with_rows, rows_of_lines
+from engine.rules.listed import ListedPairs, gap_of, pairs_with_rows, rows_of_lines
 from engine.rules.ncci.pair_edits import FoundPairs
 from engine.rules.rule import (
     Action,
@@ -34,6 +34,11 @@ _PANEL_ROWS: Final = BUNDLES.index("panel")
 _CODE_BITS: Final = 32
 _BASIC_PANEL: Final = tuple(
     line(code) for code in ("82310", "82374", "82435", "82565", "82947", "84132", "84295", "84520")
+)
+
+_COMPREHENSIVE_PANEL: Final = (
+    *_BASIC_PANEL,
+    *(line(code) for code in ("82040", "82247", "84075", "84155", "84450", "84460")),
 )
 
 
@@ -66,7 +71,8 @@ class _Parts:
     caveat="[U] A component with 59, an X modifier or 91 is taken for a service of its own "
     "(`modifiers_distinct`). A pair that an edit in force names, in either order and whatever its "
     "indicator, is left to NCCI_PTP. Panels with alternative members are not told apart: all rows "
-    "of a panel count. Only lines of one claim, day and provider are compared.",
+    "of a panel count. A line that is billed beside its whole, or that a larger panel takes, is no "
+    "member of another panel. Only lines of one claim, day and provider are compared.",
     examples=[
         example(
             "all eight members of a basic metabolic panel",
@@ -81,6 +87,14 @@ class _Parts:
             *_BASIC_PANEL[1:],
             hit=True,
             hit_lines=(1, 2, 5, 6),
+            variant="panel",
+        ),
+        example(
+            "a comprehensive panel, and direct bilirubin: no hepatic panel beside it",
+            *_COMPREHENSIVE_PANEL,
+            line("82248"),
+            hit=True,
+            hit_lines=tuple(range(1, 15)),
             variant="panel",
         ),
         example(
@@ -132,6 +146,15 @@ class _Parts:
         example("its two parts without the whole are no panel", line("93005"), line("93010")),
         example("the tracing on another day", line("93000"), line("93005", day="2025-10-16")),
         example("the tracing by another provider", line("93000"), line("93005", npi="1003000126")),
+        example(
+            "the whole after its part, and the part of it after that",
+            line("93005"),
+            line("93000"),
+            line("93010"),
+            hit=True,
+            hit_lines=(1, 3),
+            variant="components",
+        ),
         example("a separate tracing", line("93000"), line("93005-XE")),
         example("an edit names the pair: NCCI_PTP owns it", line("45385"), line("45380")),
         example("even if a modifier bypasses the edit", line("45385"), line("45380-59")),
@@ -162,8 +185,10 @@ def find(
     component = _components(batch, listing, facts, pair_edits, params)
     if not len(component):
         return Hits.none(*gap_of(listing), *pair_edits.lines.not_evaluated)
-    beside = _beside_whole(batch, reference, facts, component)
-    panels = _panels(batch, listing, facts, component)
+    pairs = _with_wholes(batch, listing, facts, component)
+    beside = _beside_whole(batch, reference, facts, pairs)
+    # What its whole or an edit accounts for already is no member of another panel.
+    panels = _panels(batch, listing, facts, np.setdiff1d(component, pairs.other))
     offset = len(batch.lines)
     line_of = np.concatenate([beside.line, panels.line])
     group = np.concatenate([beside.whole, panels.whole + offset])
@@ -201,16 +226,18 @@ def _components(
     return np.flatnonzero(known[facts.distinct_code] & ~distinct & pair_edits.lines.any)
 
 
-def _beside_whole(batch: Batch, reference: Reference, facts: Facts, component: Ints) -> _Parts:
-    """Components on the day and by the provider of their whole, where no edit names the pair."""
-    procedure = batch.lines.procedure
-    found = rows_of_lines(reference.listing("comprehensive_procedures"), batch, facts)
-    pairs = pairs_with_rows(found, facts.session, component)
-    pairs = pairs.where(pairs.row["component"] == procedure[pairs.other])
+def _with_wholes(batch: Batch, listing: Listing, facts: Facts, component: Ints) -> ListedPairs:
+    """Wholes, each with its components of the day and provider."""
+    pairs = pairs_with_rows(rows_of_lines(listing, batch, facts), facts.session, component)
+    return pairs.where(pairs.row["component"] == batch.lines.procedure[pairs.other])
+
+
+def _beside_whole(batch: Batch, reference: Reference, facts: Facts, pairs: ListedPairs) -> _Parts:
+    """Components beside a whole with which no edit names them."""
     pairs = pairs.where(~_edited(batch, reference, facts, pairs.line, pairs.other))
     # A component beside two wholes is named once, with the first of them.
     part, first = np.unique(pairs.other, return_index=True)
-    return _Parts(part, pairs.line[first], procedure[pairs.line[first]])
+    return _Parts(part, pairs.line[first], batch.lines.procedure[pairs.line[first]])
 
 
 def _edited(batch: Batch, reference: Reference, facts: Facts, one: Ints, other: Ints) -> Bools:
@@ -245,11 +272,13 @@ def _panels(batch: Batch, listing: Listing, facts: Facts, component: Ints) -> _P
     keys, first, group = np.unique(key, return_index=True, return_inverse=True)
     there = _distinct_per_group(group, columns["component"][row], len(keys))
     asked = _members(listing, panel[first], lines.service_from[line_of[first]])
-    full = (there == asked) & ~_billed(batch, facts, keys)
-    kept = np.flatnonzero(full[group])
+    kept = np.flatnonzero((there == asked)[group])
     kept = kept[np.lexsort((kept, -asked[group[kept]], line_of[kept]))]
-    part, at = np.unique(line_of[kept], return_index=True)
-    return _Parts(part, group[kept[at]], panel[kept[at]])
+    kept = kept[np.unique(line_of[kept], return_index=True)[1]]
+    # Two panels may share members; what a larger one has taken leaves the other incomplete.
+    left = _distinct_per_group(group[kept], columns["component"][row[kept]], len(keys))
+    kept = kept[(left == asked)[group[kept]]]
+    return _Parts(line_of[kept], group[kept], panel[kept])
 
 
 def _distinct_per_group(group: Ints, code: Ints, groups: int) -> Ints:
@@ -260,14 +289,6 @@ def _distinct_per_group(group: Ints, code: Ints, groups: int) -> Ints:
 def _members(listing: Listing, panel: Ints, day: Dates) -> Ints:
     """How many members each panel has on its day."""
     found = listing.match(panel, day)
-    of_panel = found["bundle"] == _PANEL_ROWS
-    return np.bincount(found.place[of_panel], minlength=len(panel))
-
-
-def _billed(batch: Batch, facts: Facts, session_and_code: Ints) -> Bools:
-    """Whether each code itself is billed in the session."""
-    codes = np.unique(session_and_code & ((1 << _CODE_BITS) - 1))
-    row = np.flatnonzero(np.isin(facts.distinct_codes, codes)[facts.distinct_code])
-    key = (facts.session[row].astype(np.int64) << _CODE_BITS) | batch.lines.procedure[row]
-    billed: Bools = np.isin(session_and_code, key)
-    return billed
+    found = found.where(found["bundle"] == _PANEL_ROWS)
+    # A tenant may name a member again that the rows for all tenants name.
+    return _distinct_per_group(found.place, found["component"], len(panel))
