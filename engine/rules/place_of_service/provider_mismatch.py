@@ -213,7 +213,7 @@ def find(batch: Batch, reference: Reference, past: Past, params: Params) -> Hits
 
 def _spoken_of(listing: Listing, taxonomy: Ints) -> Bools:
     """Lines whose taxonomy has rows; neighbours share one, and each run of them asks once."""
-    begins = np.flatnonzero(np.diff(taxonomy, prepend=-1))
+    begins = np.append(0, np.flatnonzero(np.diff(taxonomy)) + 1)[: len(taxonomy)]
     known = listing.covers(taxonomy[begins]) & (taxonomy[begins] > 0)
     return np.repeat(known, np.diff(begins, append=len(taxonomy)))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from claimgate.v1 import score_pb2
 
-from engine.codes import code36
+from engine.codes import UNCODABLE, code36
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.gathered import Gathered, ModelAnswer
@@ -182,6 +182,25 @@ def test_what_a_tenant_lists_is_added_to_what_all_list(sample_reference):
 
     assert counts == [0, 1]
     assert len(listing) + 1 == len(own["tenant"])
+
+
+def test_a_taxonomy_that_is_no_code_is_no_kind_of_provider(sample_reference):
+    unreadable = {"npi": "1003000126", "taxonomy": "207-Q"}
+    urgent_care = {"npi": "1003000126", "taxonomy": "261QU0200X"}
+    scored = judged(
+        sample_reference,
+        example("", line("99213", pos="21"), rendering_provider=unreadable),
+        example("", line("99213", pos="21"), rendering_provider=urgent_care),
+    )
+
+    assert scored.batch.lines.taxonomy[0] == UNCODABLE
+    assert hits_of(scored, "POS_PROVIDER_MISMATCH").claim.tolist() == [1]
+
+
+def test_a_pass_without_lines_is_judged(sample_reference):
+    scored = judged(sample_reference)
+
+    assert all(len(hits) == 0 for hits in scored.findings.by_rule)
 
 
 def test_limits_of_hours_may_differ_by_claim():
