@@ -190,6 +190,7 @@ class Lines(Table):
     purchase_price_cents: Ints
     has_documentation: Bools
     """Documentation with the line or with its claim."""
+    has_medical_necessity_certificate: Bools
 
 
 @dataclass(frozen=True, slots=True)

@@ -258,6 +258,7 @@ def _lines(fields: Fields, claims: Claims) -> Lines:
         rental_month=sent["rental_month"],
         purchase_price_cents=sent["purchase_price_cents"],
         has_documentation=sent["has_documentation"] | claims.has_documentation[owner],
+        has_medical_necessity_certificate=sent["has_medical_necessity_certificate"],
     )
 
 

@@ -221,6 +221,7 @@ LINE_FIELDS: Final[Mapping[str, Field]] = {
     "rental_month": _int(),
     "purchase_price_cents": _int(np.int64),
     "has_documentation": _BOOL,
+    "has_medical_necessity_certificate": _BOOL,
 }
 LINE_ROLES: Final[Mapping[str, Mapping[str, Field]]] = {
     "rendering_provider": _provider("npi", "taxonomy", "specialty"),

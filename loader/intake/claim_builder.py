@@ -25,7 +25,7 @@ from loader.intake.payer_loop import PayerLoop
 _STILL_PATIENT: Final = "30"
 _IGNORED: Final = ignored(
     *("N3", "PER", "OI", "MIA", "MOA", "NTE", "K3", "CN1", "CR1", "CR2", "CR3", "CRC", "HCP"),
-    *("PS1", "QTY", "MEA", "LQ", "FRM", "DMG"),
+    *("PS1", "QTY", "MEA", "FRM", "DMG"),
 )
 
 
@@ -74,7 +74,8 @@ class ClaimBuilder:
             "DTP": (self._on(claim.dtp, payer.dtp, line.dtp), 4),
             "REF": (self._on(self._claim_ref, None, line.ref, quiet=True), 3),
             "AMT": (self._on(claim.amt, payer.amt, None, quiet=True), 3),
-            "PWK": (self._on(claim.pwk, None, line.pwk), 0),
+            "PWK": (self._on(claim.pwk, None, line.pwk), 3),
+            "LQ": (self._on(None, None, line.lq, quiet=True), 2),
             "CAS": (self._on(None, payer.cas, line.cas), 0),
             "NM1": (self._nm1, 10),
             "N4": (self._n4, 4),

@@ -13,6 +13,12 @@ from loader.intake.payer_loop import adjust
 _POINTERS: Final = {str(number): number for number in range(1, 100)}
 _POINTERS_MAX: Final = 4
 _REFS: Final = {"6R": "line_control_number", "G1": "prior_authorization_number"}
+_CERTIFICATE: Final = "CT"
+_WITH_THE_PAYER: Final = ("AB", "AD", "AF")
+"""Sent before, in the claim, or in its notes."""
+_NOT_REQUIRED: Final = "AG"
+_CERTIFICATE_FORM: Final = "UT"
+"""LQ01 of Medicare's certificates of medical necessity for equipment."""
 _REF_ATTRIBUTES: Final = {"9F": "referral_number", "X4": "clia_number"}
 
 
@@ -181,9 +187,20 @@ class LineLoop:
             position = len(self._open.claim.lines) - 1
             self._open.attribute(f"lines[{position}].{_REF_ATTRIBUTES[qualifier]}", value)
 
-    def pwk(self, _: list[str]) -> None:
-        """Note that documentation of the line is attached or on file."""
+    def pwk(self, elements: list[str]) -> None:
+        """Read PWK (3 elements): documentation of the line is attached or on file."""
+        _, kind, transmission = elements[:3]
+        if kind == _CERTIFICATE:
+            if transmission == _NOT_REQUIRED:
+                return
+            if transmission in _WITH_THE_PAYER:
+                self.line.has_medical_necessity_certificate = True
         self.line.has_documentation = True
+
+    def lq(self, elements: list[str]) -> None:
+        """Read LQ (2 elements): the form of equipment whose answers follow in FRM."""
+        if elements[1] == _CERTIFICATE_FORM:
+            self.line.has_medical_necessity_certificate = True
 
     def lin(self, elements: list[str]) -> None:
         """Read LIN (4 elements), the drug, and open loop 2410."""

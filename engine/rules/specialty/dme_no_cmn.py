@@ -1,6 +1,7 @@
 """Equipment without the documents that it needs on file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -29,8 +30,8 @@ from engine.tables.listing import ANY, Matches
 from engine.words import word_key
 
 _MISSING, _ATTACHED, _ABOLISHED = range(3)
-_NONE, _NOT_YET, _EXPIRED, _ON_FILE = range(4)
-_STATUSES: Final = ("none", "not_yet_valid", "expired", "on_file")
+_NONE, _NOT_YET, _EXPIRED, _WITH_THE_CLAIM = range(4)
+_STATUSES: Final = ("none", "not_yet_valid", "expired", "with_the_claim")
 _MEDICARE: Final = (LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE)
 _ABOLITION: Final = np.datetime64("2023-01-01", "D")
 """From this day of service on Medicare takes no certificate of medical necessity."""
@@ -38,6 +39,7 @@ _ABOLITION: Final = np.datetime64("2023-01-01", "D")
 _OXYGEN: Final = {"document": "CMN", "code_first": "E0424", "code_last": "E0444"}
 _ORDER: Final = {"document": "written order", "code_first": "K0856", "effective": "2025-09-01"}
 _VISIT: Final = {"document": "face-to-face visit", "effective": "2025-08-15"}
+_CERTIFIED: Final = line("E0424-RR", has_medical_necessity_certificate=True)
 _IN_2022: Final[Mapping[str, Any]] = {"day": "2022-12-01", "received": "2022-12-10", "pos": "12"}
 _IN_2023: Final[Mapping[str, Any]] = {"day": "2023-01-01", "received": "2023-01-10", "pos": "12"}
 
@@ -56,7 +58,7 @@ _IN_2023: Final[Mapping[str, Any]] = {"day": "2023-01-01", "received": "2023-01-
     variants={
         "missing": Variant(),
         "attached": Variant(weight=0.05, action=Action.INFO),
-        "abolished_form": Variant(weight=0.05, action=Action.INFO),
+        "abolished_form": Variant(),
     },
     datasets=("equipment_documents",),
     params={"abolished_documents": ("CMN", "DIF")},
@@ -69,9 +71,11 @@ _IN_2023: Final[Mapping[str, Any]] = {"day": "2023-01-01", "received": "2023-01-
     names={"status": _STATUSES},
     caveat=(
         "Medicare asks for no document of the kinds `abolished_documents` from 2023-01-01 on, "
-        "whatever the table says; one that is on file for such a service is noted, since claims "
-        "with one are rejected. Where documentation comes with the claim (PWK), a missing document "
-        "is for information: which one it is, nobody has looked at yet."
+        "whatever the table says, and rejects claims that come with one: the line says so itself "
+        "(PWK01 CT, loop 2440), and one that is only on file is let be. Before, and for others, "
+        "a certificate with the line stands for one on file. Where other documentation comes "
+        "with the claim (PWK), a missing document is for information: which one it is, nobody "
+        "has looked at yet."
     ),
     examples=[
         example("oxygen in 2022 without a CMN", line("E0424-RR"), **_IN_2022,
@@ -80,9 +84,20 @@ _IN_2023: Final[Mapping[str, Any]] = {"day": "2023-01-01", "received": "2023-01-
             **_IN_2023, on_file={"documents": []}),
         example("with a CMN in 2022", line("E0424-RR"), **_IN_2022,
             on_file={"documents": [{**_OXYGEN, "effective": "2022-06-01"}]}),
-        example("with a CMN in 2023, when claims with one are rejected", line("E0424-RR"),
-            **_IN_2023, on_file={"documents": [{**_OXYGEN, "effective": "2022-06-01"}]},
-            hit=True, variant="abolished_form"),
+        example("the CMN of 2022 is still on file in 2023", line("E0424-RR"), **_IN_2023,
+            on_file={"documents": [{**_OXYGEN, "effective": "2022-06-01"}]}),
+        example("a CMN comes with the line in 2023, when claims with one are rejected", _CERTIFIED,
+            **_IN_2023, on_file={"documents": []}, hit=True, hit_lines=(1,),
+            variant="abolished_form"),
+        example("the same where nothing is known of documents", _CERTIFIED, **_IN_2023, hit=True,
+            variant="abolished_form"),
+        example("a CMN comes with the line in 2022", _CERTIFIED, **_IN_2022,
+            on_file={"documents": []}),
+        example("a CMN comes with the line to another payer in 2025", _CERTIFIED, pos="12",
+            insurance_type="CI", on_file={"documents": []}),
+        example("a CMN is no order", line("K0856-RR", has_medical_necessity_certificate=True),
+            pos="12", insurance_type="CI", on_file={"documents": [_VISIT]}, hit=True,
+            variant="missing"),
         example("a CMN that has expired", line("E0424-RR"), **_IN_2022,
             on_file={"documents": [{**_OXYGEN, "termination": "2022-11-30"}]},
             hit=True, variant="missing"),
@@ -109,29 +124,25 @@ _IN_2023: Final[Mapping[str, Any]] = {"day": "2023-01-01", "received": "2023-01-
 def find(
     batch: Batch, reference: Reference, facts: Facts, members: Members, params: Params
 ) -> Hits:
-    """The equipment needs a document of which none is on file on the day of service."""
-    listing, documents = reference.listing("equipment_documents"), members.documents
-    if not listing.loaded or documents is None:
-        return Hits.none(NotEvaluated("no_dataset"))
-    known = listing.covers(facts.distinct_codes)
-    if not known.any():
-        return Hits.none()
+    """The equipment needs a document that is not on file, or brings one that is taken no more."""
     lines = batch.lines
-    names = params.words("abolished_documents")
-    # No document is -1: it stands beside the empty name, so that the list may be empty.
-    abolished = np.array([*map(word_key, names), -1], np.int64)
     medicare = np.isin(batch.of_line(batch.claims.line_of_business), _MEDICARE)
     free = medicare & (lines.service_from >= _ABOLITION)
-
+    abolished = _abolished(batch, np.flatnonzero(free & lines.has_medical_necessity_certificate))
+    listing, documents = reference.listing("equipment_documents"), members.documents
+    if not listing.loaded or documents is None:
+        return replace(abolished, not_evaluated=(NotEvaluated("no_dataset"),))
     needed = rows_of_lines(listing, batch, facts)
+    if not len(needed):
+        return abolished
     business = needed["line_of_business"]
     own = (business == ANY) | (
         business == batch.of_line(batch.claims.line_of_business)[needed.place]
     )
-    own &= ~(free[needed.place] & np.isin(needed["document_key"], abolished))
-    missing = _missing(batch, documents, needed.where(own))
-    kept = np.flatnonzero(known[facts.distinct_code] & free)
-    return Hits.joined(missing, _abolished(batch, documents, kept, abolished, names))
+    kinds = [word_key(name) for name in params.words("abolished_documents")]
+    served = free | lines.has_medical_necessity_certificate
+    own &= ~(served[needed.place] & np.isin(needed["document_key"], kinds))
+    return Hits.joined(_missing(batch, documents, needed.where(own)), abolished)
 
 
 def _about(batch: Batch, documents: Documents, line: Ints) -> tuple[Ints, Ints]:
@@ -178,27 +189,19 @@ def _missing(batch: Batch, documents: Documents, needed: Matches) -> Hits:
     )
 
 
-def _abolished(
-    batch: Batch, documents: Documents, line: Ints, abolished: Ints, names: Sequence[str]
-) -> Hits:
-    """Hits on Medicare's lines for whose equipment a form is on file that it no longer takes."""
-    place, row = _about(batch, documents, line)
-    noted = np.isin(documents.document[row], abolished) & holds_on(
-        documents.effective[row], documents.termination[row], batch.lines.service_from[line[place]]
-    )
-    place, first = np.unique(place[noted], return_index=True)
-    row, hit_line = row[noted][first], line[place]
+def _abolished(batch: Batch, line: Ints) -> Hits:
+    """Hits on lines that come with a form which their payer no longer takes."""
+    count = len(line)
+    never = np.full(count, np.datetime64("NaT"), "datetime64[D]")
     return Hits(
-        claim=batch.lines.claim[hit_line],
-        line_hit=np.arange(len(hit_line)),
-        line=hit_line,
-        variant=np.full(len(hit_line), _ABOLISHED),
+        claim=batch.lines.claim[line],
+        line_hit=np.arange(count),
+        line=line,
+        variant=np.full(count, _ABOLISHED),
         evidence={
-            "document": np.array([*names, ""], "S")[
-                (documents.document[row][:, None] == abolished).argmax(axis=1)
-            ],
-            "status": np.full(len(hit_line), _ON_FILE),
-            "valid_from": documents.effective[row],
-            "valid_to": documents.termination[row],
+            "document": np.zeros(count, "S1"),
+            "status": np.full(count, _WITH_THE_CLAIM),
+            "valid_from": never,
+            "valid_to": never,
         },
     )

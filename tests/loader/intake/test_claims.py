@@ -274,3 +274,32 @@ def test_professional_lines_on_an_institutional_claim_are_read_and_said(read, in
 
     assert len(claims[0].lines) == 3
     assert [(p.level, p.code) for p in problems] == [("warning", "unexpected_segment")]
+
+
+@pytest.mark.parametrize(
+    ("segments", "certificate", "documentation"),
+    [
+        (b"PWK*CT*AD~\n", True, True),
+        (b"PWK*CT*AB~\n", True, True),
+        (b"PWK*CT*AF~\n", True, True),
+        (b"PWK*CT*NS~\n", False, True),
+        (b"PWK*CT*AG~\n", False, False),
+        (b"PWK*CT~\n", False, True),
+        (b"PWK*CT*AD~\nPWK*CT*NS~\n", True, True),
+        (b"PWK*OZ*BM***AC*DOC1~\n", False, True),
+        (b"LQ*UT*484.3~\nFRM*1A***56~\n", True, False),
+        (b"LQ*AS*A~\n", False, False),
+        (b"", False, False),
+    ],
+)
+def test_certificate_of_equipment_is_told_from_other_documents(
+    read, professional, segments, certificate, documentation
+):
+    at = b"PWK*OZ*BM***AC*DOC1~\n"
+
+    claims, problems = read(replaced(professional.replace(b"SE*72", b"SE*0"), at, segments))
+
+    line = claims[-1].lines[0]
+    assert line.has_medical_necessity_certificate is certificate
+    assert line.has_documentation is documentation
+    assert {problem.code for problem in problems} <= {"segment_count"}

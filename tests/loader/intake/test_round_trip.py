@@ -146,7 +146,9 @@ def service(claim, line):
         yield segment(
             "SV1", code, charge, line.unit_basis, units, place, "", pointers, "", emergency
         )
-    if line.has_documentation:
+    if line.has_medical_necessity_certificate:
+        yield segment("PWK", "CT", "AD")
+    elif line.has_documentation:
         yield segment("PWK", "OZ")
     yield segment("DTP", "472", *days(line.service_from_date, line.service_to_date))
     if line.line_control_number:
@@ -264,8 +266,10 @@ def lines(draw, claim_type, count):
             service_to_date=draw(MAYBE | DAY),
             ndc=draw(MAYBE | st.from_regex(r"\d{11}", fullmatch=True)),
             has_documentation=draw(st.booleans()),
+            has_medical_necessity_certificate=draw(st.booleans()),
             prior_adjudications=draw(st.lists(decision, max_size=2)),
         )
+        line.has_documentation |= line.has_medical_necessity_certificate
         if line.ndc:
             line.ndc_quantity_milli = draw(MILLI)
             line.ndc_unit = draw(st.sampled_from(["F2", "GR", "ME", "ML", "UN"]))

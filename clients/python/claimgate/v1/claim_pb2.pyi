@@ -476,6 +476,7 @@ class ServiceLine(_message.Message):
     PURCHASE_PRICE_CENTS_FIELD_NUMBER: _builtins.int
     PRIOR_ADJUDICATIONS_FIELD_NUMBER: _builtins.int
     HAS_DOCUMENTATION_FIELD_NUMBER: _builtins.int
+    HAS_MEDICAL_NECESSITY_CERTIFICATE_FIELD_NUMBER: _builtins.int
     line_number: _builtins.int
     """Number of the line, 1 to 999, unique and ascending within the claim."""
     line_control_number: _builtins.str
@@ -518,6 +519,8 @@ class ServiceLine(_message.Message):
     """Purchase price of the rented item, cents."""
     has_documentation: _builtins.bool
     """Documentation is attached to this line or on file (X12 PWK)."""
+    has_medical_necessity_certificate: _builtins.bool
+    """A certificate of medical necessity or an information form for equipment comes with the line (X12 PWK01 = CT, loop 2440)."""
     @_builtins.property
     def modifiers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Modifiers in order, two characters each, at most 4."""
@@ -582,10 +585,11 @@ class ServiceLine(_message.Message):
         purchase_price_cents: _builtins.int = ...,
         prior_adjudications: _abc.Iterable[Global___PriorAdjudication] | None = ...,
         has_documentation: _builtins.bool = ...,
+        has_medical_necessity_certificate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["facility_provider", b"facility_provider", "ordering_provider", b"ordering_provider", "referring_provider", b"referring_provider", "rendering_provider", b"rendering_provider", "supervising_provider", b"supervising_provider"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_cents", b"charge_cents", "diagnosis_pointers", b"diagnosis_pointers", "emergency_indicator", b"emergency_indicator", "facility_provider", b"facility_provider", "has_documentation", b"has_documentation", "is_rental", b"is_rental", "line_control_number", b"line_control_number", "line_number", b"line_number", "modifiers", b"modifiers", "ndc", b"ndc", "ndc_quantity_milli", b"ndc_quantity_milli", "ndc_unit", b"ndc_unit", "non_covered_charge_cents", b"non_covered_charge_cents", "ordering_provider", b"ordering_provider", "place_of_service", b"place_of_service", "prior_adjudications", b"prior_adjudications", "prior_authorization_number", b"prior_authorization_number", "procedure_code", b"procedure_code", "procedure_qualifier", b"procedure_qualifier", "purchase_price_cents", b"purchase_price_cents", "referring_provider", b"referring_provider", "rendering_provider", b"rendering_provider", "rental_month", b"rental_month", "revenue_code", b"revenue_code", "service_from_date", b"service_from_date", "service_to_date", b"service_to_date", "supervising_provider", b"supervising_provider", "unit_basis", b"unit_basis", "units_milli", b"units_milli"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["charge_cents", b"charge_cents", "diagnosis_pointers", b"diagnosis_pointers", "emergency_indicator", b"emergency_indicator", "facility_provider", b"facility_provider", "has_documentation", b"has_documentation", "has_medical_necessity_certificate", b"has_medical_necessity_certificate", "is_rental", b"is_rental", "line_control_number", b"line_control_number", "line_number", b"line_number", "modifiers", b"modifiers", "ndc", b"ndc", "ndc_quantity_milli", b"ndc_quantity_milli", "ndc_unit", b"ndc_unit", "non_covered_charge_cents", b"non_covered_charge_cents", "ordering_provider", b"ordering_provider", "place_of_service", b"place_of_service", "prior_adjudications", b"prior_adjudications", "prior_authorization_number", b"prior_authorization_number", "procedure_code", b"procedure_code", "procedure_qualifier", b"procedure_qualifier", "purchase_price_cents", b"purchase_price_cents", "referring_provider", b"referring_provider", "rendering_provider", b"rendering_provider", "rental_month", b"rental_month", "revenue_code", b"revenue_code", "service_from_date", b"service_from_date", "service_to_date", b"service_to_date", "supervising_provider", b"supervising_provider", "unit_basis", b"unit_basis", "units_milli", b"units_milli"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
