@@ -63,7 +63,8 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
     lines, mpfs = batch.lines, reference.mpfs
     day = lines.service_from
     component = _component(lines.modifiers)
-    code_row = mpfs.rows(lines.procedure, np.zeros_like(component), day)
+    distinct_codes, distinct_code = np.unique(lines.procedure, return_inverse=True)
+    code_row = mpfs.rows_of_lines(distinct_codes, distinct_code, day)
     row = code_row.copy()
     split = np.flatnonzero(component)
     row[split] = mpfs.rows(lines.procedure[split], component[split], day[split])

@@ -6,7 +6,7 @@ rest of its pass (docs/decisions/0012-what-a-claim-sees.md). A claim that replac
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Self
 
 import numpy as np
@@ -34,6 +34,11 @@ class SeenPairs:
     earlier: Ints
     """Row of the line in `Past.lines`."""
 
+    @classmethod
+    def none(cls) -> Self:
+        """Return no pairs."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
     def __len__(self) -> int:
         """Count the pairs."""
         return len(self.line)
@@ -41,11 +46,6 @@ class SeenPairs:
     def where(self, mask: Bools) -> "SeenPairs":
         """Keep the pairs of the mask."""
         return SeenPairs(self.line[mask], self.earlier[mask])
-
-    @classmethod
-    def none(cls) -> "SeenPairs":
-        """Return no pairs."""
-        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class Past:
     _own_id: Ints
     """The same numbering for the claims of the pass."""
     _superseded: _Supersession
+    _of_day: SeenPairs = field(default_factory=SeenPairs.none)
+    """Lines with those of their own day, for all lines: half a dozen rules ask for them."""
 
     @classmethod
     def of(cls, batch: Batch, history: History | None) -> Self:
@@ -115,7 +117,7 @@ class Past:
         order = np.argsort(member_day, kind="stable")
         days = (lines.service_to - lines.service_from).astype(np.int64)
         same, own, superseded = _identities(batch, ids, claims, message, ordinal)
-        return cls(
+        past = cls(
             claim_ids=ids,
             claims=claims,
             claim_message=message,
@@ -130,6 +132,8 @@ class Past:
             _own_id=own,
             _superseded=superseded,
         )
+        day = batch.lines.service_from
+        return replace(past, _of_day=past.pairs(batch, np.arange(len(day)), day, day))
 
     def __repr__(self) -> str:
         """Say how much there is, not whose."""
@@ -162,8 +166,9 @@ class Past:
 
     def pairs_of_day(self, batch: Batch, line: Ints) -> SeenPairs:
         """Return each line with the lines of its past that begin on its own first day."""
-        day = batch.lines.service_from[line]
-        return self.pairs(batch, line, day, day)
+        asked = np.zeros(len(batch.lines), np.bool_)
+        asked[line] = True
+        return self._of_day.where(asked[self._of_day.line])
 
     def counted(self, pairs: SeenPairs) -> SeenPairs:
         """Drop lines that count for duplicates only: denied ones, and of claims in process."""

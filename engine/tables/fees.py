@@ -9,7 +9,7 @@ import numpy.typing as npt
 from engine.tables import schema
 from engine.tables.keys import Int64s, Integers, fee_key, locality_key, zip_key
 from engine.tables.releases import Ordinals, Releases
-from engine.tables.snapshot import Bools, Dates, Rows, Snapshot, find_row
+from engine.tables.snapshot import Bools, Dates, Rows, Snapshot, find_row, find_rows_of_codes
 
 GLOBAL_MMM: Final = -1
 """Maternity: its own rules."""
@@ -26,6 +26,10 @@ Int32s = npt.NDArray[np.int32]
 
 MODIFIER_NONE: Final = 0
 """The row without a modifier: the global service of a split code."""
+
+
+def _global_key(release: Integers, code: Integers) -> Int64s:
+    return fee_key(release, code, np.zeros_like(code))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,10 @@ class FeeSchedule:
     def rows(self, code: Integers, modifier: Integers, day: Dates) -> Rows:
         """Return the row of each code and modifier (26, TC, 53 or 0) on its day, -1 for none."""
         return find_row(self.key, fee_key(self.release_at(day), code, modifier))
+
+    def rows_of_lines(self, codes: Integers, place: Integers, day: Dates) -> Rows:
+        """Return the row without a modifier of each line, given all codes once and its place."""
+        return find_rows_of_codes(self.key, _global_key, self.release_at(day), codes, place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

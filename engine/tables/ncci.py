@@ -17,7 +17,15 @@ from engine.tables.keys import (
     released_pair_key,
 )
 from engine.tables.releases import Ordinals, Releases
-from engine.tables.snapshot import Bools, DatedRows, Dates, Rows, Snapshot, find_row
+from engine.tables.snapshot import (
+    Bools,
+    DatedRows,
+    Dates,
+    Rows,
+    Snapshot,
+    find_row,
+    find_rows_of_codes,
+)
 
 TYPE_1: Final = 1
 """A closed list of primary codes."""
@@ -138,6 +146,10 @@ class UnitLimits:
     def rows(self, code: Integers, day: Dates) -> Rows:
         """Return the row of each code on its day, -1 where no limit is published."""
         return find_row(self.key, code_key(self.release_at(day), code))
+
+    def rows_of_lines(self, codes: Integers, place: Integers, day: Dates) -> Rows:
+        """Return the row of each line on its day, given all codes once and each line's place."""
+        return find_rows_of_codes(self.key, code_key, self.release_at(day), codes, place)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

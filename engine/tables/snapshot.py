@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.tables.keys import Int64s
+from engine.tables.keys import Int64s, Integers
 
 FORMAT: Final = 2
 """Version of this layout; a snapshot of another one is built again, not converted."""
@@ -300,6 +300,33 @@ def find_row(keys: Int64s, probe: Int64s) -> Rows:
     """Return the row of each key, -1 where there is none."""
     at = np.searchsorted(keys, probe)
     return np.where(keys[at] == probe, at, -1).astype(np.int32)
+
+
+def find_rows_of_codes(
+    keys: Int64s,
+    key_of: Callable[[Integers, Integers], Int64s],
+    release: Integers,
+    codes: Integers,
+    place: Integers,
+) -> Rows:
+    """Return the row of each line's code in the release of its day, -1 where there is none.
+
+    A pass has thousands of lines and a few hundred codes: a search for the codes, once for each
+    release in force, and a gather take a tenth of the time of a search for every line.
+
+    Args:
+        keys: Sorted keys of the table.
+        key_of: Key of a code in a release.
+        release: Release in force for each line, -1 for none, shape (lines,).
+        codes: Every code once, shape (codes,).
+        place: Place of each line's code among them, shape (lines,).
+    """
+    rows = np.full(len(place), -1, np.int32)
+    for ordinal in (np.flatnonzero(np.bincount(release + 1)) - 1).tolist():
+        if ordinal >= 0:
+            row = find_row(keys, key_of(np.full(len(codes), ordinal), codes))
+            rows = np.where(release == ordinal, row[place], rows)
+    return rows
 
 
 @dataclass(frozen=True, slots=True)

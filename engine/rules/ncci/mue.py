@@ -277,7 +277,7 @@ def _limits(
     batch: Batch, reference: Reference, facts: Facts
 ) -> tuple[Ints, Ints, tuple[NotEvaluated, ...]]:
     """Published limit of each line, -1 where there is none, and its adjudication indicator."""
-    code, day = batch.lines.procedure, batch.lines.service_from
+    code, day = facts.distinct_code, batch.lines.service_from
     by_setting = (
         (reference.mue_practitioner, (SETTING_PRACTITIONER,)),
         (reference.mue_hospital, (SETTING_HOSPITAL,)),
@@ -287,7 +287,7 @@ def _limits(
     limit, indicator = np.full((2, len(code)), -1, np.int64)
     for (table, _), mask in zip(by_setting, lines.by_table, strict=True):
         asked = np.flatnonzero(mask)
-        row = table.rows(code[asked], day[asked])
+        row = table.rows_of_lines(facts.distinct_codes, code[asked], day[asked])
         limit[asked] = np.where(row >= 0, table.limit[row], -1)
         indicator[asked] = table.mai[row]
     return limit, indicator, lines.not_evaluated
