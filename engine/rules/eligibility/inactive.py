@@ -65,7 +65,8 @@ _FROM_JULY = {"payer": "PAYER", "effective": "2024-07-01"}
         "[U] 42 CFR 424.5 as the ground for Medicare. Where only some lines are on days without "
         "coverage, these lines alone are denied. A member of whom the payer has no span at all is "
         "a case of its own (not_found), so that a policy may ask a person instead. A line of "
-        "several days that begins under coverage and ends without is shown to a person."
+        "several days that begins under coverage and ends without is shown to a person; its first "
+        "and its last day are compared, not those between."
     ),
     examples=[
         example(
@@ -199,16 +200,17 @@ def find(batch: Batch, members: Members) -> Hits:
     unnamed = (claims.missing & MISSING_PERSON_ID) != 0
     nameless = (NotEvaluated("no_person_id", claims=unnamed),)
     first_day, last_day = _days(batch)
-    judged = ~np.isnat(first_day) & ~batch.of_line(unnamed)
-    begins = _covered(batch, spans, first_day)
-    outside, within = judged & ~begins, judged & begins
-    longer = within & (last_day > first_day)
-    if longer.any():
-        longer &= ~_covered(batch, spans, last_day)
-    if not (outside.any() or longer.any()):
+    asked = _not_within_one_span(batch, spans, first_day, last_day)
+    asked = asked[~np.isnat(first_day[asked]) & ~unnamed[lines.claim[asked]]]
+    begins = _covered(batch, spans, asked, first_day[asked])
+    ends_covered = _covered(batch, spans, asked, last_day[asked])
+    outside, longer = np.zeros((2, len(lines)), np.bool_)
+    outside[asked[~begins]] = True
+    longer[asked[begins & ~ends_covered & (last_day > first_day)[asked]]] = True
+    row = np.flatnonzero(outside | longer)
+    if not len(row):
         return Hits.none(*nameless)
 
-    row = np.flatnonzero(outside | longer)
     day = np.where(outside, first_day, last_day)
     known, until, since = _around(batch, spans, row, day[row])
     status = np.zeros(len(lines), np.int64)
@@ -250,20 +252,36 @@ def _days(batch: Batch) -> tuple[Dates, Dates]:
     )
 
 
-def _spans_of(batch: Batch, spans: EligibilitySpans, line: Ints) -> tuple[Ints, Ints]:
-    """Return the spans with the payer of each line's claim, as pairs of a place and a row."""
-    claim = batch.lines.claim[line]
+def _not_within_one_span(
+    batch: Batch, spans: EligibilitySpans, first_day: Dates, last_day: Dates
+) -> Ints:
+    """Lines of the claims that no single span holds as a whole: few, where most are covered."""
+    claims = batch.claims
+    claim = np.flatnonzero(claims.lines > 0)
+    if not len(claim):
+        return np.empty(0, np.int64)
+    begin = np.minimum.reduceat(first_day, claims.line_start[claim])
+    end = np.maximum.reduceat(last_day, claims.line_start[claim])
+    place, row = _spans_of(batch, spans, claim)
+    held = holds_on(spans.effective[row], spans.termination[row], begin[place])
+    held &= holds_on(spans.effective[row], spans.termination[row], end[place])
+    covered = np.zeros(len(claims), np.bool_)
+    covered[claim[place[held]]] = True
+    return np.flatnonzero(~batch.of_line(covered))
+
+
+def _spans_of(batch: Batch, spans: EligibilitySpans, claim: Ints) -> tuple[Ints, Ints]:
+    """Return the spans with the payer of each claim, as pairs of a place and a row."""
     place, row = rows_about(spans.member, batch.claims.member[claim])
     own = (spans.payer[row] == 0) | (spans.payer[row] == batch.claims.payer[claim[place]])
     return place[own], row[own]
 
 
-def _covered(batch: Batch, spans: EligibilitySpans, day: Dates) -> Bools:
-    """Lines whose day is in a span."""
-    count = len(batch.lines)
-    place, row = _spans_of(batch, spans, np.arange(count))
+def _covered(batch: Batch, spans: EligibilitySpans, line: Ints, day: Dates) -> Bools:
+    """Whether the day of each line is in a span."""
+    place, row = _spans_of(batch, spans, batch.lines.claim[line])
     held = holds_on(spans.effective[row], spans.termination[row], day[place])
-    covered: Bools = np.bincount(place[held], minlength=count) > 0
+    covered: Bools = np.bincount(place[held], minlength=len(line)) > 0
     return covered
 
 
@@ -271,7 +289,7 @@ def _around(
     batch: Batch, spans: EligibilitySpans, line: Ints, day: Dates
 ) -> tuple[Bools, Dates, Dates]:
     """Whether the member is known, the last covered day before each day, and the next one."""
-    place, row = _spans_of(batch, spans, line)
+    place, row = _spans_of(batch, spans, batch.lines.claim[line])
     known = np.bincount(place, minlength=len(line)) > 0
     until, since = np.full(len(line), _FIRST_DAY), np.full(len(line), _LAST_DAY)
     ended = spans.termination[row] < day[place]

@@ -103,3 +103,7 @@ def test_permuted_spans_give_the_same_answer(engine: Engine) -> None:
     covered = {m for m, _, first, _ in rows if first == "2025-01-01"}
     assert [bool(each) for each in found] == [n % 40 not in covered for n in range(80)]
     assert hits(engine, claims, permuted) == found
+
+
+def test_a_pass_without_claims_is_no_trouble(engine: Engine) -> None:
+    assert hits(engine, [], spans([(0, "PAYER", None, None)])) == []
