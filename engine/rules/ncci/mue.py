@@ -250,11 +250,11 @@ def _units_elsewhere(
     """Count paid lines of other claims, each once for every group of lines of the pass."""
     count = len(batch.lines)
     none = np.full(count, -1, np.int64)
-    if not len(past) or not len(rows):
+    seen = past.pairs_of_day(batch, rows)
+    seen = seen.where(batch.lines.procedure[seen.line] == past.lines.procedure[seen.earlier])
+    if not len(seen):
         return _Elsewhere(none, np.zeros(count, np.int64), none)
-    seen = past.counted(past.pairs_of_day(batch, rows))
-    alike = batch.lines.procedure[seen.line] == past.lines.procedure[seen.earlier]
-    seen = seen.where(alike)
+    seen = past.counted(seen)
     seen = seen.where(past.same_provider(batch, seen) & past.outpatient(seen))
     other = past.lines
     excluded = [code36(text) for text in params.words("modifiers_excluded")]

@@ -212,6 +212,8 @@ _PROCEDURE, _VISIT, _PAID_BEFORE = 0, 1, 2
 def find(batch: Batch, reference: Reference, facts: Facts, pair_edits: FoundPairs) -> Hits:
     """A line is part of another of its day and provider; no modifier says that it was separate."""
     hits = find_bundled(batch, pair_edits, mutually_exclusive=False, paid_before=_PAID_BEFORE)
+    if not len(hits):
+        return hits
     denial = np.flatnonzero(hits.variant != _PAID_BEFORE)
     line = hits.line[np.searchsorted(hits.line_hit, denial)]
     visit = facts.visit[line] & _beside_surgery(batch, reference, facts, pair_edits)[line]
