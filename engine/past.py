@@ -143,6 +143,11 @@ class Past:
         """Count the lines."""
         return len(self.lines)
 
+    @property
+    def line_count(self) -> Ints:
+        """How many lines each claim has."""
+        return np.diff(self.line_start, append=len(self.lines))
+
     def pairs(self, batch: Batch, line: Ints, first_day: Dates, last_day: Dates) -> SeenPairs:
         """Return each line with the lines of its past whose first day is from one day to another.
 

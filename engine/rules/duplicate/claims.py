@@ -1,0 +1,103 @@
+"""Claims that repeat an earlier one in full."""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.codes import code36
+from engine.columns import PROFESSIONAL, Batch, Bools, Dates, Ints
+from engine.past import Past
+
+_REPLACEMENT, _VOID = code36("7"), code36("8")
+
+IN_PROCESS: Final = ("decided", "in process")
+"""What became of an earlier claim, by its `in_process`."""
+
+
+class ClaimPairs(NamedTuple):
+    """Claims, each with an earlier one that it repeats. Shapes are (pairs,)."""
+
+    claim: Ints
+    """Row of the claim in the pass, ascending."""
+    earlier: Ints
+    """Row of the earlier claim in `Past.claims`."""
+
+
+def repeated_claims(batch: Batch, past: Past) -> ClaimPairs:
+    """Return the claims that repeat an earlier one: biller, form, days, charge and every line.
+
+    A void repeats nothing, and a replacement only another replacement: it may equal the claim that
+    it corrects, whatever control number that has at the payer.
+    """
+    claim, earlier = past.claim_pairs(batch, np.flatnonzero(batch.claims.frequency != _VOID))
+    same = _same_head(batch, past, claim, earlier)
+    claim, earlier = claim[same], earlier[same]
+    if len(claim):
+        same = _same_lines(batch, past, claim, earlier)
+        claim, earlier = claim[same], earlier[same]
+    return ClaimPairs(claim, earlier)
+
+
+def _same_head(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
+    own, other = batch.claims, past.claims
+    replaces = (own.frequency[claim] == _REPLACEMENT) & (own.control_number[claim] != 0)
+    same: Bools = own.billing_npi[claim] == other.billing_npi[earlier]
+    same &= own.billing_npi[claim] > 0
+    for name in (
+        "type",
+        "type_of_bill",
+        "service_from",
+        "service_to",
+        "total_charge_cents",
+    ):
+        one, two = getattr(own, name)[claim], getattr(other, name)[earlier]
+        same &= _same_bill(one, two) if name == "type_of_bill" else one == two
+    same &= own.lines[claim] == past.line_count[earlier]
+    return same & (~replaces | (other.frequency[earlier] == _REPLACEMENT))
+
+
+def _same_bill(one: Ints, two: Ints) -> Bools:
+    """Types of bill that are equal but for their last place, which is the frequency."""
+    same: Bools = one // 36 == two // 36
+    return same
+
+
+def _same_lines(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
+    """Pairs of claims with equally many lines that are the same in any order."""
+    count = batch.claims.lines[claim]
+    pair = np.repeat(np.arange(len(claim)), count)
+    within = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
+    professional = batch.claims.type[claim][pair] == PROFESSIONAL
+    own = _keys(batch.lines, batch.claims.line_start[claim][pair] + within, professional)
+    other = _keys(past.lines, past.line_start[earlier][pair] + within, professional)
+    differs = np.zeros(len(pair), np.bool_)
+    for one, two in zip(_sorted(own, pair), _sorted(other, pair), strict=True):
+        differs |= one != two
+    same: Bools = np.bincount(pair[differs], minlength=len(claim)) == 0
+    return same
+
+
+def _keys(lines: Any, row: Ints, professional: Bools) -> list[NDArray[np.int64]]:
+    """What has to be equal in two lines, for lines of the pass or of the past."""
+    place = np.where(professional, lines.place_of_service[row], lines.revenue[row])
+    return [
+        lines.procedure[row].astype(np.int64),
+        *np.sort(lines.modifiers[row], axis=1).T.astype(np.int64),
+        place.astype(np.int64),
+        lines.units_milli[row].astype(np.int64),
+        lines.charge_cents[row].astype(np.int64),
+        lines.ndc[row].astype(np.int64),
+        _number(lines.service_from[row]),
+        _number(lines.service_to[row]),
+    ]
+
+
+def _number(day: Dates) -> NDArray[np.int64]:
+    """Days as integers, so that an absent one is equal to an absent one."""
+    return day.astype("datetime64[D]").view(np.int64)
+
+
+def _sorted(keys: list[NDArray[np.int64]], pair: Ints) -> list[NDArray[np.int64]]:
+    order = np.lexsort((*keys, pair))
+    return [key[order] for key in keys]
