@@ -156,6 +156,8 @@ def _by_diagnosis(batch: Batch, reference: Reference) -> Hits:
     day = _age_day(batch)
     youngest, oldest, age_class = table.age_range(diagnoses.code, day[diagnoses.claim])
     classed = np.flatnonzero(age_class)
+    if not len(classed):
+        return Hits.none()
     born, seen = claims.birth_date[diagnoses.claim[classed]], day[diagnoses.claim[classed]]
     known = born <= seen
     classed = classed[known]
@@ -189,6 +191,8 @@ def _by_policy(batch: Batch, reference: Reference, facts: Facts) -> Hits:
     """Hits on lines of which every policy on age excludes the patient's."""
     policies = policies_of_lines(batch, reference, facts)
     found, count = policies.found, len(batch.lines)
+    if not len(found):
+        return Hits.none(*policies.not_evaluated)
     found = found.where(
         is_prevailing(found, (found["age_from"] != NONE) | (found["age_to"] != NONE), count)
     )
@@ -196,8 +200,6 @@ def _by_policy(batch: Batch, reference: Reference, facts: Facts) -> Hits:
     day = batch.of_line(_age_day(batch))[found.place]
     known = born <= day
     found = found.where(known)
-    if not len(found):
-        return Hits.none(*policies.not_evaluated)
     age = np.full(count, NONE)
     age[found.place] = completed_years(born[known], day[known])
     own, youngest, oldest = age[found.place], found["age_from"], found["age_to"]
