@@ -6,6 +6,7 @@ faults: where C reads, every claim that looks faulty is read again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ from engine.columns import (
     Received,
 )
 from engine.fields import Column, Fields
-from engine.fields_python import Memory, blank
+from engine.fields_python import Memory, Sent, blank
 from engine.insurance import HMO, INSURANCE, LINE_OF_BUSINESS, MEDICARE_ADVANTAGE_KIND
 from engine.validate import Tables, validate
 from engine.words import BLANK, name_keys, word_key
@@ -88,37 +89,48 @@ def decode(
         allow_zero_charge: A total charge of 0 is accepted on encounters.
         reader: Which reader to use; both give the same.
     """
+    batch, fields, sent = _read(messages, reader)
+    violations = validate(
+        fields,
+        sent,
+        Tables(batch.claims, batch.lines, batch.diagnoses, batch.icd_procedures),
+        allow_zero_charge=allow_zero_charge,
+    )
+    batch = replace(batch, violations=violations)
+    return _without(batch, violations.keys()) if violations else batch
+
+
+def decode_unjudged(messages: Sequence[score_pb2.ClaimBatch], *, reader: Reader = READER) -> Batch:
+    """Return the messages' claims as columns, all of them: whoever asks knows that they scored."""
+    return _read(messages, reader)[0]
+
+
+def _read(messages: Sequence[score_pb2.ClaimBatch], reader: Reader) -> tuple[Batch, Fields, Sent]:
     message_claims = [len(message.claims) for message in messages]
     message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)
     words = _Words({"": 0})
     read = fields_native.read(messages, message) if reader == "native" else None
     fields, sent = read or fields_python.read(messages, message)
     member, persons = _members(fields)
-    tables = _tables(fields, words, member)
-    violations = validate(fields, sent, tables, allow_zero_charge=allow_zero_charge)
+    claims = _claims(fields, words, member)
     received = Received(
         claim_ids=fields.texts["claim_id"],
-        versions=tables.claims.version.tolist(),
-        is_test=tables.claims.is_test.tolist(),
+        versions=claims.version.tolist(),
+        is_test=claims.is_test.tolist(),
         message_claims=message_claims,
     )
     batch = Batch(
         received,
-        violations,
-        tables.claims,
-        tables.lines,
-        tables.diagnoses,
-        tables.icd_procedures,
+        {},
+        claims,
+        _lines(fields, claims),
+        _diagnoses(fields),
+        _icd_procedures(fields),
         _other_payers(messages, fields),
         persons,
         words,
     )
-    return _without(batch, violations.keys()) if violations else batch
-
-
-def _tables(fields: Fields, words: _Words, member: Ints) -> Tables:
-    claims = _claims(fields, words, member)
-    return Tables(claims, _lines(fields, claims), _diagnoses(fields), _icd_procedures(fields))
+    return batch, fields, sent
 
 
 def _without(batch: Batch, unscorable: Iterable[int]) -> Batch:

@@ -10,6 +10,9 @@ from engine.columns import MODIFIERS_MAX, POINTERS_MAX, Bools, Dates, Ints, Tabl
 
 T = TypeVar("T", bound=Table)
 
+LOOK_BACK_DAYS: Final = 400
+"""Earlier claims that ended longer before a claim began are not looked at (domain C.18)."""
+
 
 @dataclass(frozen=True, slots=True)
 class EarlierLines(Table):

@@ -14,12 +14,13 @@ import numpy as np
 from engine.bills import inpatient
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints, Table
-from engine.history import EarlierClaims, EarlierLines, History
+from engine.history import LOOK_BACK_DAYS, EarlierClaims, EarlierLines, History
 from engine.words import word_key
 
 _VOID: Final = code36("8")
 _TAKES_THE_PLACE: Final = (code36("7"), _VOID)
 _COMMITTED: Final = -1
+_LOOK_BACK: Final = np.timedelta64(LOOK_BACK_DAYS, "D")
 _DAY_BITS: Final = 20
 _DAY_ZERO: Final = 200_000
 """Days are counted from long before any claim, so that a span may reach below all of them."""
@@ -226,7 +227,10 @@ class Past:
         message, ordinal = batch.claims.message[claim], batch.claims.ordinal[claim]
         committed = self.claim_message[earlier] == _COMMITTED
         before = (self.claim_message[earlier] == message) & (self.claim_ordinal[earlier] < ordinal)
-        seen = (committed | before) & (self._same_id[earlier] != self._own_id[claim])
+        # By the claim's own days, so that what else is in the pass shows it no more than alone.
+        recent = self.claims.service_to[earlier] >= batch.claims.service_from[claim] - _LOOK_BACK
+        seen = (committed & recent) | before
+        seen &= self._same_id[earlier] != self._own_id[claim]
         seen &= self.claims.frequency[earlier] != _VOID
         table = self._superseded
         if len(table):

@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 from claimgate.v1 import claim_pb2, score_pb2
 from google.protobuf.message import DecodeError
 
+from loader.lookup import VaultError
 from loader.rows import FailedClaim
 from loader.source import Leased, open_payload
-from loader.vault import Vault, VaultError
+from loader.vault import Vault
 
 _CLAIMS_MAX: Final = 2_048  # the most that the service takes in one message
 _CLAIMS_FIELD: Final = b"\x0a"  # ClaimBatch.claims: field 1, with a length

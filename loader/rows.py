@@ -9,13 +9,16 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import repeat
+from itertools import chain, repeat
 from struct import Struct
 from typing import Final, Generic, NamedTuple, Self, TypeVar
 from uuid import UUID
 
+import numpy as np
 from claimgate.v1 import claim_pb2, score_pb2
 
+from engine.decode import decode_unjudged
+from engine.history_records import FORMAT, pack
 from loader.source import Leased, Status, days, storable
 from loader.vault import Vault
 
@@ -455,6 +458,57 @@ def _hit_row(head: bytes, number: int, hit: score_pb2.RuleHit) -> bytes:
     )
 
 
+HISTORY_COLUMNS: Final = (
+    *_KEY,
+    *("billing_npi", "billing_taxonomy", "line_count", "distinct_lines", "format"),
+    *("takes_the_place", "batch_id", "member_key", "service_to_date", "facts", "lines"),
+)
+_HISTORY_HEAD: Final = len(HISTORY_COLUMNS).to_bytes(2, "big")
+_HISTORY_INTEGERS: Final = Struct(">iqiqiiiiih")
+
+
+def history_rows(claims: Sequence[LoadClaim], owner: Owner) -> bytes:
+    """Return the rows by which later claims are judged: claims read as the service reads them."""
+    batch = decode_unjudged([score_pb2.ClaimBatch(claims=[item.claim for item in claims])])
+    in_process = np.array([item.status == "needs_review" for item in claims], np.bool_)
+    denied = np.fromiter(chain.from_iterable(map(_denied, claims)), np.bool_)
+    packed = pack(batch, in_process, denied)
+    head, rows = _HISTORY_HEAD + owner.tenant, list[bytes]()
+    for item, facts, lines, count, distinct, npi, taxonomy, takes in zip(
+        claims,
+        packed.facts,
+        packed.lines,
+        packed.line_count,
+        packed.distinct_lines,
+        packed.billing_npi,
+        packed.billing_taxonomy,
+        packed.takes_the_place,
+        strict=True,
+    ):
+        rows += (
+            head,
+            item.key,
+            _HISTORY_INTEGERS.pack(8, npi, 8, taxonomy, 4, count, 4, distinct, 2, FORMAT),
+            _TRUE if takes else _FALSE,
+            owner.batch,
+            _field(item.leased.member_key),
+            _DAY[item.claim.service_to_date],
+            len(facts).to_bytes(4, "big"),
+            facts,
+            len(lines).to_bytes(4, "big"),
+            lines,
+        )
+    return b"".join(rows)
+
+
+def _denied(item: LoadClaim) -> Iterable[bool]:
+    """Tell of each line whether it was denied for certain; a line without an answer was not."""
+    lines = item.result.lines[:]
+    if len(lines) != item.lines:
+        return [False] * item.lines
+    return [line.disposition == score_pb2.DISPOSITION_DENY for line in lines]
+
+
 # Rows of small tables, which are sent as values.
 # --------------------------------------------------------------------------------------------------
 
@@ -468,8 +522,10 @@ def provenance_row(provenance: score_pb2.Provenance) -> Row:
         provenance.engine_version,
     )
     lists = (sorted(provenance.stand_ins), sorted(provenance.partial_rule_ids))
-    digest = sha256(json.dumps([texts, lists]).encode()).digest()
-    return int.from_bytes(digest[:8], signed=True), *texts, *lists
+    gaps = sorted((gap.reason, sorted(gap.rule_ids)) for gap in provenance.not_evaluated)
+    digest = sha256(json.dumps([texts, lists, gaps]).encode()).digest()
+    unjudged = json.dumps([{"reason": reason, "rule_ids": ids} for reason, ids in gaps])
+    return int.from_bytes(digest[:8], signed=True), *texts, *lists, unjudged
 
 
 def failed_row(failed: FailedClaim) -> Row:

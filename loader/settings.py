@@ -6,7 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from loader.vault import Vault, VaultError, key_from_file, key_from_hex
+from loader.lookup import VaultError, key_from_file, key_from_hex
+from loader.vault import Vault
 
 
 class LoaderSettingsError(ValueError):

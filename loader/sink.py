@@ -19,6 +19,7 @@ from loader.link import Link
 from loader.rows import (
     CLAIM_COLUMNS,
     HEADER,
+    HISTORY_COLUMNS,
     HIT_COLUMNS,
     LINE_COLUMNS,
     RESULT_COLUMNS,
@@ -29,6 +30,7 @@ from loader.rows import (
     Row,
     claim_rows,
     failed_row,
+    history_rows,
     hit_rows,
     line_rows,
     result_rows,
@@ -254,6 +256,7 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
         await _copy(connection, "load_lines", fresh, owner)
         await _copy(connection, "load_results", fresh, owner)
         await _copy(connection, "load_hits", fresh, owner)
+        await _copy(connection, "load_history", fresh, owner)
         await _merge(connection, fresh)
         if batch.provenances:
             await connection.executemany(
@@ -378,6 +381,7 @@ CREATE TEMPORARY TABLE load_claims (LIKE claims INCLUDING DEFAULTS INCLUDING STO
     ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_lines (LIKE claim_lines) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_results (LIKE claim_results INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
+CREATE TEMPORARY TABLE load_history (LIKE claim_history INCLUDING STORAGE) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_hits (LIKE rule_hits) ON COMMIT DELETE ROWS;
 """
 
@@ -395,6 +399,8 @@ class _Rows:
     columns: tuple[str, ...]
     encode: Callable[[Sequence[LoadClaim], Owner], bytes]
     count: Callable[[Sequence[LoadClaim]], int]
+    at_once: int = 200
+    """Claims that are encoded without a turn for the other tasks."""
 
 
 def _lines(claims: Sequence[LoadClaim]) -> int:
@@ -410,8 +416,9 @@ _ROWS: Final = {
     "load_lines": _Rows(LINE_COLUMNS, line_rows, _lines),
     "load_results": _Rows(RESULT_COLUMNS, result_rows, len),
     "load_hits": _Rows(HIT_COLUMNS, hit_rows, _hits),
+    # Read into columns first, and the more at once the cheaper.
+    "load_history": _Rows(HISTORY_COLUMNS, history_rows, len, at_once=1_000),
 }
-_COPY_CLAIMS: Final = 200
 
 
 async def _copy(
@@ -430,8 +437,8 @@ async def _copy(
 async def _stream(rows: _Rows, claims: Sequence[LoadClaim], owner: Owner) -> AsyncIterator[bytes]:
     """Yield the rows of some claims at a time; between them the other tasks have their turn."""
     yield HEADER
-    for first in range(0, len(claims), _COPY_CLAIMS):
-        yield rows.encode(claims[first : first + _COPY_CLAIMS], owner)
+    for first in range(0, len(claims), rows.at_once):
+        yield rows.encode(claims[first : first + rows.at_once], owner)
         await asyncio.sleep(0)
     yield TRAILER
 
@@ -497,12 +504,13 @@ _MERGES: Final = {
     "load_lines": "INSERT INTO claim_lines SELECT * FROM load_lines",
     "load_results": "INSERT INTO claim_results SELECT * FROM load_results",
     "load_hits": "INSERT INTO rule_hits SELECT * FROM load_hits",
+    "load_history": "INSERT INTO claim_history SELECT * FROM load_history",
 }
 _PROVENANCE: Final = """
 INSERT INTO provenances (tenant_id, provenance_id, reference_release, policy_version,
     model_version, engine_version,
-    stand_ins, partial_rule_ids)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+    stand_ins, partial_rule_ids, not_evaluated)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb) ON CONFLICT DO NOTHING
 """
 
 
@@ -542,6 +550,28 @@ _OUTBOX: Final = """
 INSERT INTO outbox (tenant_id, topic, batch_id, body)
 VALUES ($1, 'batch.loaded', $2, jsonb_build_object('loaded', $3::integer, 'failed', $4::integer))
 """
+# Under the lock of the sequence: each row adds to what the commit before left. A replacement or a
+# void is no new claim.
+_PROVIDER_MONTHS: Final = """
+INSERT INTO provider_months (tenant_id, billing_npi, month, commit_seq, taxonomy, claims, lines,
+    distinct_lines)
+SELECT $1, added.billing_npi, added.month,
+    1 + coalesce((SELECT max(commit_seq) FROM batches WHERE tenant_id = $1), 0),
+    added.taxonomy, added.claims + coalesce(former.claims, 0),
+    added.lines + coalesce(former.lines, 0),
+    added.distinct_lines + coalesce(former.distinct_lines, 0)
+FROM (
+    SELECT billing_npi, date_trunc('month', service_from_date)::date AS month,
+        max(billing_taxonomy) AS taxonomy, count(*) AS claims, sum(line_count) AS lines,
+        sum(distinct_lines) AS distinct_lines
+    FROM load_history WHERE billing_npi > 0 AND NOT takes_the_place GROUP BY 1, 2
+) AS added
+LEFT JOIN LATERAL (
+    SELECT claims, lines, distinct_lines FROM provider_months
+    WHERE tenant_id = $1 AND billing_npi = added.billing_npi AND month = added.month
+    ORDER BY commit_seq DESC LIMIT 1
+) AS former ON true
+"""
 _CLOSE: Final = """
 UPDATE batches SET
     commit_seq = 1 + coalesce((SELECT max(commit_seq) FROM batches WHERE tenant_id = $1), 0),
@@ -569,6 +599,8 @@ async def _close(
     failed = len(batch.failed)
     await connection.execute(_OUTBOX, tenant, batch_id, len(fresh), failed + len(settled.failed))
     await connection.execute(_LOCK_SEQUENCE, tenant)
+    if fresh:
+        await connection.execute(_PROVIDER_MONTHS, tenant)
     counts = (rows, len(fresh), len(settled.already), len(settled.failed), failed)
     return _receipt(batch_id, await connection.fetchrow(_CLOSE, tenant, batch_id, *counts))
 

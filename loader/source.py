@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import asyncpg
 from claimgate.v1 import claim_pb2
 
+from loader.lookup import MEMBER
 from loader.vault import Vault
 
 Connection = asyncpg.Connection
@@ -158,7 +159,7 @@ def _incoming(ordinal: int, item: Submitted, vault: Vault, tenant: str) -> tuple
         claim.claim_version or 1,
         content,
         min(max(claim.priority, 1), _PRIORITY_MAX),
-        vault.lookup(tenant, "member", claim.person_id),
+        vault.lookup(tenant, MEMBER, claim.person_id),
         vault.seal(payload, tenant, PAYLOAD_COLUMN, content.hex()),
         days[claim.received_date],
         days[claim.service_from_date],

@@ -14,32 +14,23 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from loader.lookup import KEY_BYTES, Lookup, VaultError
+
 _FORMAT: Final = b"\x01"
-_KEY_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 4
 _NONCE_BYTES: Final = 12
 _HEADER_BYTES: Final = len(_FORMAT) + _KEY_ID_BYTES
-_LOOKUP_BYTES: Final = 16
-
-
-class VaultError(Exception):
-    """A key or a sealed value cannot be used."""
 
 
 class Vault:
     """Seals, opens and hashes values under one 32-byte key."""
 
-    __slots__ = ("_aead", "_header", "_lookup_key")
+    __slots__ = ("_aead", "_header", "_lookup")
 
     def __init__(self, key: bytes) -> None:
         """Derive the sealing and the look-up key from one secret."""
-        if len(key) != _KEY_BYTES:
-            raise VaultError(
-                f"the key has {len(key)} bytes, expected {_KEY_BYTES}; "
-                "make one with `openssl rand -hex 32`"
-            )
+        self._lookup = Lookup(key)
         self._aead = AESGCM(hmac.digest(key, b"claimgate seal 1", "sha256"))
-        self._lookup_key = hmac.digest(key, b"claimgate look-up 1", "sha256")
         self._header = _FORMAT + sha256(b"claimgate key id 1" + key).digest()[:_KEY_ID_BYTES]
 
     def __repr__(self) -> str:
@@ -71,35 +62,10 @@ class Vault:
 
     def lookup(self, tenant: str, kind: str, value: str) -> bytes:
         """Return the keyed hash by which a value is found again within a tenant, but never read."""
-        message = f"{tenant}|{kind}|{value}".encode()
-        return hmac.digest(self._lookup_key, message, "sha256")[:_LOOKUP_BYTES]
-
-
-def key_from_hex(text: str) -> bytes:
-    """Return the key that 64 hexadecimal digits stand for."""
-    try:
-        key = bytes.fromhex(text.strip())
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise VaultError(
-            f"the key is not {2 * _KEY_BYTES} hexadecimal digits; "
-            "make one with `openssl rand -hex 32`"
-        )
-    return key
-
-
-def key_from_file(path: Path) -> bytes:
-    """Return the key in a file that only its owner can read."""
-    mode = path.stat().st_mode & 0o777
-    if mode & 0o077:
-        raise VaultError(
-            f"{path} is open to others (mode {mode:o}), expected 600; chmod 600 {path}"
-        )
-    return key_from_hex(path.read_text(encoding="ascii"))
+        return self._lookup.hash(tenant, kind, value)
 
 
 def make_key_file(path: Path) -> None:
     """Write a new random key to a file that only its owner can read; never over an existing one."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(os.urandom(_KEY_BYTES).hex() + "\n")
+        file.write(os.urandom(KEY_BYTES).hex() + "\n")

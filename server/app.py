@@ -24,6 +24,7 @@ from server.database import Database, open_database
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
 from server.gather import Gatherer, Model
+from server.history import HistoryClient
 from server.metrics import Metrics
 from server.model_client import ModelClient
 from server.monitoring import monitored
@@ -94,7 +95,7 @@ async def serve_here(
             metrics,
             settings.policy_poll_ms,
         )
-        gatherer = Gatherer(model, metrics)
+        gatherer = Gatherer(model, metrics, _history(settings, database, metrics))
         parts = Parts(
             scorer=TenantScorers(engines, policies).scorer,
             reference=ReferenceServicer(
@@ -164,6 +165,19 @@ async def _database(settings: Settings) -> AsyncIterator[Database | None]:
         query_s=settings.database_query_ms / 1000,
     ) as database:
         yield database
+
+
+def _history(
+    settings: Settings, database: Database | None, metrics: Metrics
+) -> HistoryClient | None:
+    """Return who knows what was committed, where there is a database and the key to ask it with."""
+    if database is None:
+        return None
+    lookup = settings.lookup()
+    if lookup is None:
+        _LOG.warning("history_off", reason="no key: set CLAIMGATE_KEY_FILE or CLAIMGATE_KEY_HEX")
+        return None
+    return HistoryClient(database, lookup, settings.history_deadline_ms / 1000, metrics)
 
 
 def _policy_files(settings: Settings) -> PolicyFiles | None:

@@ -1,6 +1,7 @@
 """Requests into passes: the only concurrency.
 
-Messages of all streams and unary calls wait in one lane per tenant. A pass takes what has arrived
+Messages of all streams and unary calls wait in one lane per tenant, and
+one more for those that want no history. A pass takes what has arrived
 in one lane, whole messages up to `claims_max`, and starts at once when nothing else is under way.
 While passes are under way the next one waits for the engine to be free, and `wait_s` for more
 claims; a lane that fills a pass waits for neither. At most two passes are under way, so that one is
@@ -34,6 +35,8 @@ class Work:
     view: int
     expires_at: float
     """Moment of the monotonic clock after which nobody waits for the answer."""
+    history: bool = True
+    """Whether earlier claims and member data count; the messages of a pass agree on it."""
     request_id: str = ""
     """Id of the call that the message came in."""
     caller: SpanContext | None = None
@@ -48,6 +51,11 @@ class Work:
         """Count the claims and open the promise of an answer."""
         self.claims = len(self.message.claims)
         self.answered = asyncio.get_running_loop().create_future()
+
+    @property
+    def lane(self) -> tuple[str, bool]:
+        """The lane it waits in: what the messages of a pass have in common."""
+        return self.tenant, self.history
 
     @property
     def wanted(self) -> bool:
@@ -67,7 +75,7 @@ class Work:
 
 @dataclass(slots=True)
 class Lane:
-    """What waits of one tenant, first come first served."""
+    """What waits of one tenant to be scored alike, first come first served."""
 
     works: deque[Work] = field(default_factory=deque)
     claims: int = 0
@@ -96,7 +104,7 @@ class Batcher:
         self._thread = thread
         self._limits = limits
         self._room = Room(limits.queue_claims_max)
-        self._lanes: OrderedDict[str, Lane] = OrderedDict()
+        self._lanes: OrderedDict[tuple[str, bool], Lane] = OrderedDict()
         self._changed = asyncio.Event()
         self._passes = 0
         self._tasks = asyncio.TaskGroup()
@@ -146,7 +154,7 @@ class Batcher:
         if not work.wanted:
             self._room.leave(work.claims)
             return
-        lane = self._lanes.setdefault(work.tenant, Lane())
+        lane = self._lanes.setdefault(work.lane, Lane())
         lane.works.append(work)
         lane.claims += work.claims
         work.queued = True
@@ -184,11 +192,11 @@ class Batcher:
 
     def _take(self) -> list[Work]:
         """Take a pass out of the lane whose turn it is; nothing if no pass may start yet."""
-        for tenant, lane in list(self._lanes.items()):
+        for key, lane in list(self._lanes.items()):
             if not self._next(lane):
-                del self._lanes[tenant]
+                del self._lanes[key]
             elif self._may_start(lane):
-                self._lanes.move_to_end(tenant)
+                self._lanes.move_to_end(key)
                 return self._cut(lane)
         return []
 

@@ -10,6 +10,7 @@ from claimgate.v1 import score_pb2
 from engine.pipeline import Engine
 from engine.policy import Policy
 from server.engine_scorer import EngineScorer
+from server.gather import Wanted
 from server.passes import Gather
 
 if TYPE_CHECKING:
@@ -25,14 +26,22 @@ class Comparison:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(
-        self, engine: Engine, base: Policy, candidate: Policy, request: pb.ComparePoliciesRequest
+        self,
+        engine: Engine,
+        base: Policy,
+        candidate: Policy,
+        request: pb.ComparePoliciesRequest,
+        tenant: str,
     ) -> pb.ComparePoliciesResponse:
         """Return both results of each claim, and the fields in which they differ."""
+        under_base, under_candidate = (
+            EngineScorer(replace(engine, policy=policy)) for policy in (base, candidate)
+        )
         async with self._turn:
-            before, after = [
-                await self._scored(EngineScorer(replace(engine, policy=policy)), request)
-                for policy in (base, candidate)
-            ]
+            before = await self._scored(under_base, request, Wanted(tenant))
+            # As of the same commit: what was loaded in between is no difference of policies.
+            same = Wanted(tenant, watermark=before.provenance.history_watermark)
+            after = await self._scored(under_candidate, request, same)
         return pb.ComparePoliciesResponse(
             comparisons=[
                 pb.ClaimComparison(
@@ -44,9 +53,11 @@ class Comparison:
             candidate_provenance=after.provenance,
         )
 
-    async def _scored(self, scorer: EngineScorer, request: pb.ComparePoliciesRequest) -> "Answer":
+    async def _scored(
+        self, scorer: EngineScorer, request: pb.ComparePoliciesRequest, wanted: Wanted
+    ) -> "Answer":
         read = await asyncio.to_thread(scorer.read, [request.batch])
-        gathered = await self.gather(read)
+        gathered = await self.gather(read, wanted)
         judged = await asyncio.to_thread(scorer.score, read, gathered, [request.view])
         return judged.answers[0]
 

@@ -38,9 +38,14 @@ class Database:
 
     @asynccontextmanager
     async def transaction(
-        self, tenant: str, *, readonly: bool = False
+        self, tenant: str, *, readonly: bool = False, one_moment: bool = False
     ) -> AsyncIterator["Connection"]:
         """Run a transaction that sees and writes the rows of one tenant only.
+
+        Args:
+            tenant: Whose rows.
+            readonly: Refuse to write.
+            one_moment: Every question is answered as of the first.
 
         Raises:
             DatabaseUnavailableError: the server is out; whether a commit that was under way took
@@ -49,7 +54,9 @@ class Database:
         try:
             async with (
                 self._pool.acquire(timeout=_CONNECT_S) as connection,
-                connection.transaction(readonly=readonly),
+                connection.transaction(
+                    isolation="repeatable_read" if one_moment else None, readonly=readonly
+                ),
             ):
                 # For this transaction alone: the connection's next user starts without a tenant.
                 await connection.execute("SELECT set_config('claimgate.tenant', $1, true)", tenant)

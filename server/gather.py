@@ -1,14 +1,16 @@
 """The one wait of a pass: what lies outside, with what is out marked as such."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.columns import Batch
 from engine.features import FEATURES
 from engine.gathered import OK, Gathered, ModelAnswer
+from server.history import Committed
 from server.metrics import Metrics
 
 _PROBE_EVERY_S: Final = 5.0
@@ -22,24 +24,55 @@ class Model(Protocol):
         """Answer for each row, or say why there is no answer."""
 
 
-class Gatherer:
-    """Asks the model for a pass, and keeps watch on it while it is out."""
+class History(Protocol):
+    """Whoever knows what was committed; it never raises and never makes an answer up."""
 
-    def __init__(self, model: Model | None, metrics: Metrics) -> None:
+    async def of(self, batch: Batch, tenant: str, watermark: int | None, /) -> Committed:
+        """Return what was committed about the members and billers of a pass, or why it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the callers of a pass want gathered."""
+
+    tenant: str
+    history: bool = True
+    """Earlier claims and member data; without them what rests on them is partial."""
+    watermark: int | None = None
+    """The last commit that counts; left out, the last there is."""
+
+
+class Gatherer:
+    """Asks model and history for a pass, and keeps watch on the model while it is out."""
+
+    def __init__(
+        self, model: Model | None, metrics: Metrics, history: History | None = None
+    ) -> None:
         self._model = model
+        self._history = history
         self._up = metrics.dependency_up.labels("model") if model else None
         self._known_up = False
 
-    async def gather(self, read: Any) -> Gathered:
-        """Gather what a pass needs."""
+    async def gather(self, read: Any, wanted: Wanted) -> Gathered:
+        """Gather what a pass needs, all at once."""
+        answer, committed = await asyncio.gather(
+            self._answer(read.features.values), self._committed(read, wanted)
+        )
+        return Gathered(answer, committed.history, committed.members, committed.degraded)
+
+    async def _answer(self, features: NDArray[np.float32]) -> ModelAnswer:
         if self._model is None:
-            return Gathered(ModelAnswer.disabled())
-        features: NDArray[np.float32] = read.features.values
+            return ModelAnswer.disabled()
         if len(features):
-            return Gathered(await self._ask(self._model, features))
+            return await self._ask(self._model, features)
         # An answer names its model, whether or not a claim of its pass could be scored.
         answer = await self._ask(self._model, _EMPTY_CLAIM)
-        return Gathered(replace(answer, probability=_none_of(answer.probability)))
+        return replace(answer, probability=_none_of(answer.probability))
+
+    async def _committed(self, read: Any, wanted: Wanted) -> Committed:
+        if self._history is None or not wanted.history:
+            return Committed()
+        return await self._history.of(read.batch, wanted.tenant, wanted.watermark)
 
     async def watch(self) -> None:
         """Ask a model that is out, or was never asked, about an empty claim until it answers."""

@@ -10,12 +10,13 @@ from opentelemetry import trace
 from engine.gathered import Gathered
 from server.batcher import Work
 from server.errors import CallFaultError, InternalFaultError, new_error_id
+from server.gather import Wanted
 from server.metrics import Metrics
 from server.scorer import CurrentScorer, EngineThread, Judged
 from server.telemetry import stack_of, trace_id_of
 
-Gather = Callable[[Any], Awaitable[Gathered]]
-"""Waits for everything that a pass needs from outside, given what was read."""
+Gather = Callable[[Any, Wanted], Awaitable[Gathered]]
+"""Waits for everything that a pass needs from outside, given what was read and is wanted."""
 
 _LOG: Final = structlog.get_logger("server.passes")
 _TRACER: Final = trace.get_tracer("claimgate.server")
@@ -80,7 +81,7 @@ class Passes:
             messages = [work.message for work in works]
             read = await self._thread.run("read", scorer.read, messages)
             with self._metrics.stage("gather"):
-                gathered = await self._gather(read)
+                gathered = await self._gather(read, Wanted(works[0].tenant, works[0].history))
             views = [work.view for work in works]
             return await self._thread.run("score", scorer.score, read, gathered, views)
 

@@ -161,7 +161,7 @@ class ReferenceServicer(ReferenceServiceServicer):
         engine, tenant = self._engines.engine, current_call().principal.tenant
         base = await self._chosen(tenant, "base", request.base)
         candidate = await self._chosen(tenant, "candidate", request.candidate)
-        return await self._comparison.run(engine, base, candidate, request)
+        return await self._comparison.run(engine, base, candidate, request, tenant)
 
     async def _chosen(self, tenant: str, field: str, choice: pb.PolicyChoice) -> Policy:
         kind = choice.WhichOneof("choice")

@@ -78,6 +78,7 @@ class ScoringServicer(ScoringServiceServicer):
             message=request.batch,
             tenant=call.principal.tenant,
             view=checked_view(request.view),
+            history=not request.without_history,
             expires_at=monotonic() + deadline_s,
             request_id=call.request_id,
             caller=call.span,

@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
 from server.address import Address, split_address
 
 EMBEDDED: Final = "embedded"
@@ -46,6 +47,15 @@ class Settings(BaseSettings):
 
     reference_poll_ms: int = Field(default=5000, ge=0)
     """How often the folder is looked at for another snapshot; 0: on SIGHUP alone."""
+
+    key_file: Path | None = None
+    """File with the key for patient data, the loader's: with it and a database history counts."""
+
+    key_hex: str | None = Field(default=None, repr=False)
+    """The key itself instead: 64 hexadecimal digits."""
+
+    history_deadline_ms: int = Field(default=1_000, ge=1)
+    """Longest a pass waits for history; later the claims are scored without it, and say so."""
 
     policy_folder: Path | None = None
     """Folder of policies, TENANT.toml each; left out, they come from the production database."""
@@ -133,6 +143,19 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise SettingsError(_faults(error)) from None
+
+    def lookup(self) -> Lookup | None:
+        """Return what finds members under the configured key; None where none is configured.
+
+        Raises:
+            SettingsError: the key cannot be used.
+        """
+        try:
+            if self.key_hex is not None:
+                return Lookup(key_from_hex(self.key_hex))
+            return Lookup(key_from_file(self.key_file)) if self.key_file else None
+        except (OSError, VaultError) as error:
+            raise SettingsError(f"CLAIMGATE_KEY_HEX, CLAIMGATE_KEY_FILE: {error}") from None
 
     @property
     def listen_address(self) -> Address:

@@ -63,6 +63,7 @@ class ScoringStream:
         self._limits = limits
         self._draining = draining
         self._view: int = score_pb2.VIEW_EVIDENCE
+        self._history = True
         self._window = asyncio.Semaphore(limits.unacknowledged_max)
         self._unanswered: set[Work] = set()
         self._finished: deque[Finished] = deque()
@@ -107,6 +108,7 @@ class ScoringStream:
         if not first:
             raise OptionsAfterClaimsError(request.sequence)
         self._view = checked_view(request.options.view)
+        self._history = not request.options.without_history
 
     async def _score(self, request: pb.ScoreClaimsRequest) -> None:
         check_batch(request.batch, self._limits.claims_max, sequence=request.sequence)
@@ -114,6 +116,7 @@ class ScoringStream:
             message=request.batch,
             tenant=self._call.principal.tenant,
             view=self._view,
+            history=self._history,
             expires_at=inf,
             request_id=self._call.request_id,
             caller=self._call.span,

@@ -115,7 +115,7 @@ async def test_no_patient_data_stands_in_the_open(load, scored, production, tena
     await load(Batch([scored("C1", member="CANARY-MEMBER", medical_record_number="CANARY-MRN")]))
 
     whole = ""
-    for table in (*TABLES, "batches", "outbox"):
+    for table in (*TABLES, "claim_history", "provider_months", "batches", "outbox"):
         query = f"SELECT t::text FROM {table} AS t WHERE tenant_id = $1"  # noqa: S608  our own names
         found = await production.fetch(query, tenant)
         whole += "".join(row[0] for row in found)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from loader.vault import Vault, VaultError, key_from_file, key_from_hex, make_key_file
+from loader.lookup import VaultError, key_from_file, key_from_hex
+from loader.vault import Vault, make_key_file
 
 KEY = bytes(range(32))
 PLACE = ("demo", "claims.payload", "row-1")

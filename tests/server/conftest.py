@@ -108,7 +108,7 @@ class FaultyReference(ReferenceServiceServicer):
     ListPolicyVersions = ComparePolicies = ListRules
 
 
-async def no_model(_read: Any) -> Gathered:
+async def no_model(_read: Any, _wanted: Any) -> Gathered:
     return Gathered(ModelAnswer.disabled())
 
 

@@ -480,7 +480,7 @@ def serve(monkeypatch, sample_reference):
         policies = Policies(engines.engine.policy, store, counted, poll_ms)
         database = store if isinstance(store, PolicyDatabase) else None
 
-        async def gather(_read):
+        async def gather(_read, _wanted):
             from engine.gathered import Gathered, ModelAnswer
 
             return Gathered(ModelAnswer.disabled())

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from claimgate.v1 import score_pb2 as claimgate_dot_v1_dot_score__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"claimgate/v1/scoring_service.proto\x12\x0c\x63laimgate.v1\x1a\x18\x63laimgate/v1/score.proto\"\x8c\x01\n\x12ScoreClaimsRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\x07options\x18\x02 \x01(\x0b\x32\x1b.claimgate.v1.StreamOptionsH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatchH\x00\x42\t\n\x07\x63ontent\"1\n\rStreamOptions\x12 \n\x04view\x18\x01 \x01(\x0e\x32\x12.claimgate.v1.View\"D\n\x13ScoreClaimsResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.claimgate.v1.MessageResult\"{\n\rMessageResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x07results\x18\x02 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.Provenance\"^\n\x11ScoreBatchRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\x12 \n\x04view\x18\x02 \x01(\x0e\x32\x12.claimgate.v1.View\"n\n\x12ScoreBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x02 \x01(\x0b\x32\x18.claimgate.v1.Provenance\"@\n\x15ValidateClaimsRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\"L\n\x16ValidateClaimsResponse\x12\x32\n\x0bvalidations\x18\x01 \x03(\x0b\x32\x1d.claimgate.v1.ClaimValidation\"U\n\x0f\x43laimValidation\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x30\n\nviolations\x18\x02 \x03(\x0b\x32\x1c.claimgate.v1.FieldViolation2\x96\x02\n\x0eScoringService\x12V\n\x0bScoreClaims\x12 .claimgate.v1.ScoreClaimsRequest\x1a!.claimgate.v1.ScoreClaimsResponse(\x01\x30\x01\x12O\n\nScoreBatch\x12\x1f.claimgate.v1.ScoreBatchRequest\x1a .claimgate.v1.ScoreBatchResponse\x12[\n\x0eValidateClaims\x12#.claimgate.v1.ValidateClaimsRequest\x1a$.claimgate.v1.ValidateClaimsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"claimgate/v1/scoring_service.proto\x12\x0c\x63laimgate.v1\x1a\x18\x63laimgate/v1/score.proto\"\x8c\x01\n\x12ScoreClaimsRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\x07options\x18\x02 \x01(\x0b\x32\x1b.claimgate.v1.StreamOptionsH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatchH\x00\x42\t\n\x07\x63ontent\"J\n\rStreamOptions\x12 \n\x04view\x18\x01 \x01(\x0e\x32\x12.claimgate.v1.View\x12\x17\n\x0fwithout_history\x18\x02 \x01(\x08\"D\n\x13ScoreClaimsResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.claimgate.v1.MessageResult\"{\n\rMessageResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x07results\x18\x02 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.Provenance\"w\n\x11ScoreBatchRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\x12 \n\x04view\x18\x02 \x01(\x0e\x32\x12.claimgate.v1.View\x12\x17\n\x0fwithout_history\x18\x03 \x01(\x08\"n\n\x12ScoreBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x02 \x01(\x0b\x32\x18.claimgate.v1.Provenance\"@\n\x15ValidateClaimsRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\"L\n\x16ValidateClaimsResponse\x12\x32\n\x0bvalidations\x18\x01 \x03(\x0b\x32\x1d.claimgate.v1.ClaimValidation\"U\n\x0f\x43laimValidation\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x30\n\nviolations\x18\x02 \x03(\x0b\x32\x1c.claimgate.v1.FieldViolation2\x96\x02\n\x0eScoringService\x12V\n\x0bScoreClaims\x12 .claimgate.v1.ScoreClaimsRequest\x1a!.claimgate.v1.ScoreClaimsResponse(\x01\x30\x01\x12O\n\nScoreBatch\x12\x1f.claimgate.v1.ScoreBatchRequest\x1a .claimgate.v1.ScoreBatchResponse\x12[\n\x0eValidateClaims\x12#.claimgate.v1.ValidateClaimsRequest\x1a$.claimgate.v1.ValidateClaimsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,21 +35,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SCORECLAIMSREQUEST']._serialized_start=79
   _globals['_SCORECLAIMSREQUEST']._serialized_end=219
   _globals['_STREAMOPTIONS']._serialized_start=221
-  _globals['_STREAMOPTIONS']._serialized_end=270
-  _globals['_SCORECLAIMSRESPONSE']._serialized_start=272
-  _globals['_SCORECLAIMSRESPONSE']._serialized_end=340
-  _globals['_MESSAGERESULT']._serialized_start=342
-  _globals['_MESSAGERESULT']._serialized_end=465
-  _globals['_SCOREBATCHREQUEST']._serialized_start=467
-  _globals['_SCOREBATCHREQUEST']._serialized_end=561
-  _globals['_SCOREBATCHRESPONSE']._serialized_start=563
-  _globals['_SCOREBATCHRESPONSE']._serialized_end=673
-  _globals['_VALIDATECLAIMSREQUEST']._serialized_start=675
-  _globals['_VALIDATECLAIMSREQUEST']._serialized_end=739
-  _globals['_VALIDATECLAIMSRESPONSE']._serialized_start=741
-  _globals['_VALIDATECLAIMSRESPONSE']._serialized_end=817
-  _globals['_CLAIMVALIDATION']._serialized_start=819
-  _globals['_CLAIMVALIDATION']._serialized_end=904
-  _globals['_SCORINGSERVICE']._serialized_start=907
-  _globals['_SCORINGSERVICE']._serialized_end=1185
+  _globals['_STREAMOPTIONS']._serialized_end=295
+  _globals['_SCORECLAIMSRESPONSE']._serialized_start=297
+  _globals['_SCORECLAIMSRESPONSE']._serialized_end=365
+  _globals['_MESSAGERESULT']._serialized_start=367
+  _globals['_MESSAGERESULT']._serialized_end=490
+  _globals['_SCOREBATCHREQUEST']._serialized_start=492
+  _globals['_SCOREBATCHREQUEST']._serialized_end=611
+  _globals['_SCOREBATCHRESPONSE']._serialized_start=613
+  _globals['_SCOREBATCHRESPONSE']._serialized_end=723
+  _globals['_VALIDATECLAIMSREQUEST']._serialized_start=725
+  _globals['_VALIDATECLAIMSREQUEST']._serialized_end=789
+  _globals['_VALIDATECLAIMSRESPONSE']._serialized_start=791
+  _globals['_VALIDATECLAIMSRESPONSE']._serialized_end=867
+  _globals['_CLAIMVALIDATION']._serialized_start=869
+  _globals['_CLAIMVALIDATION']._serialized_end=954
+  _globals['_SCORINGSERVICE']._serialized_start=957
+  _globals['_SCORINGSERVICE']._serialized_end=1235
 # @@protoc_insertion_point(module_scope)

@@ -62,16 +62,22 @@ class StreamOptions(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VIEW_FIELD_NUMBER: _builtins.int
+    WITHOUT_HISTORY_FIELD_NUMBER: _builtins.int
     view: _score_pb2.View.ValueType
     """How much each answer says. Default: EVIDENCE."""
+    without_history: _builtins.bool
+    """Judge the claims by themselves and the other claims of their message, without what was committed before and what is on
+    file about the members. Default: with it, where the service has a database.
+    """
     def __init__(
         self,
         *,
         view: _score_pb2.View.ValueType = ...,
+        without_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["view", b"view", "without_history", b"without_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -143,8 +149,11 @@ class ScoreBatchRequest(_message.Message):
 
     BATCH_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
+    WITHOUT_HISTORY_FIELD_NUMBER: _builtins.int
     view: _score_pb2.View.ValueType
     """How much the answer says. Default: EVIDENCE."""
+    without_history: _builtins.bool
+    """Judge the claims without what was committed before and what is on file, as in `StreamOptions`."""
     @_builtins.property
     def batch(self) -> _score_pb2.ClaimBatch:
         """The claims."""
@@ -154,10 +163,11 @@ class ScoreBatchRequest(_message.Message):
         *,
         batch: _score_pb2.ClaimBatch | None = ...,
         view: _score_pb2.View.ValueType = ...,
+        without_history: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "view", b"view", "without_history", b"without_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
