@@ -166,7 +166,8 @@ class Reference:
 
     def for_tenant(self, tenant: str) -> "Reference":
         """Return the same tables with the listings as the tenant sees them."""
-        return replace(self, listings=self.listings.for_tenant(tenant))
+        listings = self.listings.for_tenant(tenant)
+        return self if listings is self.listings else replace(self, listings=listings)
 
     def listing(self, name: str) -> Listing:
         """Return a listing by name, be it empty."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from engine.pipeline import Engine
 from engine.policy import Policy
+from engine.reference import Reference
 from server.engine_scorer import EngineScorer
 from server.policies import Policies
 
@@ -13,26 +14,34 @@ class Engines:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._scorers: dict[str, EngineScorer] = {}
+        self._tables: dict[str, Reference] = {}
+        self._scorers: dict[tuple[str, str], EngineScorer] = {}
 
     @property
     def engine(self) -> Engine:
         """The engine in use now, under the default policy; ask once for what has to fit."""
         return self._engine
 
-    def under(self, policy: Policy) -> EngineScorer:
-        """Return what a pass that begins now scores with, to its end, under a checked policy."""
-        scorer = self._scorers.get(policy.version)
+    def under(self, policy: Policy, tenant: str) -> EngineScorer:
+        """Return what a pass that begins now scores with, to its end, under a checked policy.
+
+        The listings are those that the tenant sees.
+        """
+        scorer = self._scorers.get((policy.version, tenant))
         if scorer is None:
-            scorer = EngineScorer(replace(self._engine, policy=policy))
+            if tenant not in self._tables:
+                self._tables[tenant] = self._engine.reference.for_tenant(tenant)
+            engine = replace(self._engine, policy=policy, reference=self._tables[tenant])
+            scorer = EngineScorer(engine)
             # One for each policy in use: those of earlier versions are few and hold no tables of
             # their own.
-            self._scorers[policy.version] = scorer
+            self._scorers[policy.version, tenant] = scorer
         return scorer
 
     def replace(self, engine: Engine) -> None:
         """Have new work done with another engine; the old one ends with the last pass on it."""
         self._engine = engine
+        self._tables = {}
         self._scorers = {}
 
 
@@ -45,4 +54,4 @@ class TenantScorers:
 
     async def scorer(self, tenant: str) -> EngineScorer:
         """Return what a pass of a tenant that begins now scores with, to its end."""
-        return self.engines.under((await self.policies.of(tenant)).policy)
+        return self.engines.under((await self.policies.of(tenant)).policy, tenant)

@@ -158,7 +158,8 @@ class ReferenceServicer(ReferenceServiceServicer):
         check_batch(request.batch, self._comparison.claims_max)
         checked_view(request.view)
         # Taken once: both results rest on the same tables.
-        engine, tenant = self._engines.engine, current_call().principal.tenant
+        tenant = current_call().principal.tenant
+        engine = self._engines.under(self._engines.engine.policy, tenant).engine
         base = await self._chosen(tenant, "base", request.base)
         candidate = await self._chosen(tenant, "candidate", request.candidate)
         return await self._comparison.run(engine, base, candidate, request, tenant)

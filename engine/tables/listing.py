@@ -373,6 +373,8 @@ class Listings:
 
     tenants: Mapping[str, tuple[ListingSpec, Mapping[str, npt.NDArray[Any]]]]
     """Every row of each listing."""
+    for_all: Mapping[str, Listing] = field(default_factory=dict)
+    """What a tenant without rows of its own sees."""
     seen: Mapping[str, Listing] = field(default_factory=dict)
 
     @classmethod
@@ -382,13 +384,23 @@ class Listings:
             name: (spec, _without_last(snapshot.columns(name, spec.columns)))
             for name, spec in specs.items()
         }
-        return cls(stored).for_tenant("")
+        for_all = {name: _seen(spec, columns, "") for name, (spec, columns) in stored.items()}
+        return cls(stored, for_all, for_all)
 
     def for_tenant(self, tenant: str) -> "Listings":
-        """Return what the tenant sees: rows for all tenants and its own, never another's."""
+        """Return what the tenant sees: rows for all tenants and its own, never another's.
+
+        A listing in which the tenant has no rows is the one of all, not another of the same.
+        """
+        own = {
+            name: _seen(spec, columns, tenant)
+            for name, (spec, columns) in self.tenants.items()
+            if (columns["tenant"] == tenant.encode()).any()
+        }
+        if not own and self.seen is self.for_all:
+            return self
         return Listings(
-            self.tenants,
-            {name: _seen(spec, columns, tenant) for name, (spec, columns) in self.tenants.items()},
+            self.tenants, self.for_all, {**self.for_all, **own} if own else self.for_all
         )
 
     def __getitem__(self, name: str) -> Listing:
