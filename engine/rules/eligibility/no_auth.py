@@ -10,9 +10,10 @@ from engine.codes import code36
 from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, Table
 from engine.facts import Facts
 from engine.members import Authorizations, Members, holds_on, rows_about
+from engine.past import Past
 from engine.policy import Params
 from engine.reference import Reference
-from engine.rules.eligibility.consume import fitting, taken_before
+from engine.rules.eligibility.consume import fitting
 from engine.rules.eligibility.plans import rows_by_plan
 from engine.rules.listed import gap_of
 from engine.rules.rule import (
@@ -83,9 +84,10 @@ _A: Final[Mapping[str, Any]] = {"insurance_plan_id": "SAMPLE-PLAN-A"}
     names={"found": _FOUND},
     caveat=(
         "An authorization may be decided up to `retro_days` after the service [U]. The provider of "
-        "an authorization is compared with who renders, bills and houses the service. Units that "
-        "other claims use count once the payer has entered them; earlier lines of the claim count "
-        "at once. A bill with an emergency room line (revenue 045x) is exempt like place 23."
+        "an authorization is compared with who renders, bills and houses the service. Earlier "
+        "lines of the claim and earlier claims of the message take units first; claims of earlier "
+        "messages count as the payer has entered them. A bill with an emergency room line (revenue "
+        "045x) is exempt like place 23."
     ),
     examples=[
         example("a scan that needs leave, and there is none", line("70553"), **_A,
@@ -147,7 +149,12 @@ _A: Final[Mapping[str, Any]] = {"insurance_plan_id": "SAMPLE-PLAN-A"}
     ],
 )  # fmt: skip
 def find(
-    batch: Batch, reference: Reference, facts: Facts, members: Members, params: Params
+    batch: Batch,
+    reference: Reference,
+    facts: Facts,
+    past: Past,
+    members: Members,
+    params: Params,
 ) -> Hits:
     """The plan asks for an authorization, and none fits member, code, provider, day and units."""
     listing, authorizations = (
@@ -160,7 +167,7 @@ def find(
     if not len(asked):
         return Hits.none(*gap_of(listing))
     pairs = _compare(batch, authorizations, asked, params["retro_days"])
-    served = _serve(batch, authorizations, asked, pairs)
+    served = _serve(batch, past, authorizations, asked, pairs)
     lacking = asked[~served]
     if not len(lacking):
         return Hits.none()
@@ -247,30 +254,58 @@ def _left(authorizations: Authorizations) -> Ints:
     return np.where(limited, np.maximum(left, 0), _UNLIMITED)
 
 
-def _serve(batch: Batch, authorizations: Authorizations, asked: Ints, pairs: _Pairs) -> Bools:
-    """Give each line units of an authorization that fits, in line order; which lines got some.
+def _serve(
+    batch: Batch, past: Past, authorizations: Authorizations, asked: Ints, pairs: _Pairs
+) -> Bools:
+    """Give lines units of authorizations that fit, first come first; which lines got some.
 
     A line draws on the one that it names, else on the one with most units; a line that this one
-    does not serve tries its next.
+    does not serve tries its next. Each claim sees the units as the payer has them, less what
+    earlier claims of its message and its own earlier lines take.
     """
     lines, left = batch.lines, _left(authorizations)
-    served = np.zeros(len(asked), np.bool_)
     fits = pairs.take(pairs.nearness == _FITS)
     order = np.lexsort((fits.row, -left[fits.row], ~fits.named, fits.place))
-    place, row = fits.place[order], fits.row[order]
-    claim = lines.claim[asked[place]].astype(np.int64)
-    # Each claim sees the units as the payer has them, less what its own earlier lines take.
-    purses, purse = np.unique(claim * (len(left) + 1) + row, return_inverse=True)
+    choice_place, choice = fits.place[order], fits.row[order]
+    viewer, taker = _takers(batch, past, asked)
+    begin = np.searchsorted(choice_place, taker)
+    width = np.searchsorted(choice_place, taker, side="right") - begin
+    place = np.repeat(np.arange(len(taker)), width)
+    turn = np.arange(len(place)) - np.repeat(np.cumsum(width) - width, width)
+    row = choice[turn + np.repeat(begin, width)]
+    purses, purse = np.unique(viewer[place] * (len(left) + 1) + row, return_inverse=True)
     purse_left = left[purses % (len(left) + 1)]
-    turn = taken_before(place, np.ones(len(place), np.int64))
-    for number in range(int(turn.max(initial=-1)) + 1):
+    served = np.zeros(len(taker), np.bool_)
+    for number in range(int(width.max(initial=0))):
         trying = np.flatnonzero((turn == number) & ~served[place])
-        request = lines.units_milli[asked[place[trying]]]
+        request = lines.units_milli[asked[taker[place[trying]]]]
         got = fitting(purse[trying], request, purse_left)
         served[place[trying[got]]] = True
         used = np.bincount(purse[trying[got]], request[got], len(purse_left))
         purse_left = purse_left - used.astype(np.int64)
-    return served
+    own = viewer == lines.claim[asked[taker]]
+    by_line = np.zeros(len(asked), np.bool_)
+    by_line[taker[own]] = served[own]
+    return by_line
+
+
+def _takers(batch: Batch, past: Past, asked: Ints) -> tuple[Ints, Ints]:
+    """Return each claim with the lines whose units it does not get: earlier claims', then its own.
+
+    Lines are places in `asked`; claims of earlier messages are in what the payer has entered.
+    """
+    claim = batch.lines.claim[asked].astype(np.int64)
+    viewer, earlier = past.claim_pairs(batch, np.unique(claim))
+    in_message = past.claim_message[earlier] >= 0
+    viewer, earlier = viewer[in_message], earlier[in_message]
+    other = np.searchsorted(batch.claims.ordinal, past.claim_ordinal[earlier])
+    begin = np.searchsorted(claim, other)
+    width = np.searchsorted(claim, other, side="right") - begin
+    viewers = np.concatenate([np.repeat(viewer, width), claim])
+    takers = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - begin, width)
+    takers = np.concatenate([takers, np.arange(len(asked))])
+    order = np.lexsort((takers, viewers))
+    return viewers[order], takers[order]
 
 
 def _hits(batch: Batch, authorizations: Authorizations, lacking: Ints, pairs: _Pairs) -> Hits:

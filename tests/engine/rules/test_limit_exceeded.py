@@ -1,6 +1,7 @@
 """Limited benefits over many claims: the columns say the same as one claim after another."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -9,7 +10,9 @@ from claimgate.v1 import score_pb2
 
 from engine.examples import claim_of
 from engine.gathered import Gathered, ModelAnswer
+from engine.history import History
 from engine.members import Accumulators, Members
+from engine.past import earlier_claims, earlier_lines
 from engine.pipeline import Engine
 from engine.rules.rule import example, line
 from engine.words import word_key
@@ -37,13 +40,24 @@ def accumulators(benefit: str, used: dict[int, int], as_of: str | None = None) -
     )
 
 
-def beyond(engine: Engine, messages, on_file: Accumulators):
+def history_of(engine: Engine, *claims) -> History:
+    sent = [claim_of(claim, f"EARLIER-{n}") for n, claim in enumerate(claims)]
+    batch = engine.read([score_pb2.ClaimBatch(claims=sent)]).batch
+    return replace(
+        History.of_strangers(1),
+        claim_ids=[claim.claim_id for claim in sent],
+        claims=earlier_claims(batch, np.arange(len(batch.claims))),
+        lines=earlier_lines(batch, np.arange(len(batch.lines)), batch.lines.claim),
+    )
+
+
+def beyond(engine: Engine, messages, on_file: Accumulators, history: History | None = None):
     """Units beyond the limit by message, claim and line number."""
     sent = [
         score_pb2.ClaimBatch(claims=[claim_of(c, f"{m}-{n}") for n, c in enumerate(claims)])
         for m, claims in enumerate(messages)
     ]
-    gathered = Gathered(ModelAnswer.disabled(), None, Members(accumulators=on_file))
+    gathered = Gathered(ModelAnswer.disabled(), history, Members(accumulators=on_file))
     answers = engine.score(engine.read(sent), gathered, [score_pb2.VIEW_EVIDENCE] * len(sent))
     return {
         (m, n, hit.line_numbers[0]): float(hit.evidence["beyond"])
@@ -152,3 +166,35 @@ def test_the_accumulator_knows_the_benefit_year(engine: Engine) -> None:
     )
 
     assert beyond(engine, [claims], on_file) == {(0, 1, 1): 1.0}
+
+
+@pytest.mark.parametrize(
+    ("as_of", "over"),
+    [
+        ("2025-05-01", False),  # received on the day up to which the accumulator counts
+        ("2025-04-30", True),  # received after it: one more visit is used
+        (None, False),  # the accumulator holds all that was committed
+    ],
+)
+def test_paid_claims_count_once(engine: Engine, as_of: str | None, over: bool) -> None:
+    plan = {"insurance_plan_id": PLANS["A"]}
+    paid = example("", line("98940", day="2025-04-15"), received="2025-05-01", **plan)
+    now = example("", line("98940", day="2025-05-20"), received="2025-06-01", **plan)
+
+    on_file = accumulators("spinal manipulation", {0: 19}, as_of)
+    found = beyond(engine, [[now]], on_file, history_of(engine, paid))
+
+    assert bool(found) == over
+
+
+def test_without_an_accumulator_paid_claims_are_what_is_used(engine: Engine) -> None:
+    plan = {"insurance_plan_id": PLANS["A"]}
+    paid = [
+        example("", line("98940", day=f"2025-04-{day:02d}"), received="2025-05-01", **plan)
+        for day in range(1, 21)
+    ]
+    now = example("", line("98940", day="2025-05-20"), received="2025-06-01", **plan)
+    nobody = accumulators("spinal manipulation", {})
+
+    assert beyond(engine, [[now]], nobody, history_of(engine, *paid)) == {(0, 0, 1): 1.0}
+    assert not beyond(engine, [[now]], nobody, history_of(engine, *paid[1:]))
