@@ -25,6 +25,7 @@ from engine.rules.eligibility.limits import (
     Requests,
     draws_of,
     most_specific,
+    numbered,
     requests_of,
 )
 from engine.rules.eligibility.plans import plans_of_lines, rows_by_plan
@@ -229,12 +230,11 @@ def _items(
     settled = np.zeros(len(group), np.bool_)
     settled[: len(draws)] = past.claim_message[earlier.claim[draws.earlier]] < 0
     visit = measure[group] == VISITS
-    key = np.stack([
+    entity = numbered(
         np.where(visit, group, -1 - np.arange(len(group))),
         np.where(visit, day.astype(np.int64), 0),
         np.where(visit, biller, 0),
-    ])  # fmt: skip
-    entity = np.unique(key, axis=1, return_inverse=True)[1].reshape(-1)
+    )
     milli = np.select(
         [measure[group] == UNITS, measure[group] == CENTS],
         [units, cents * MILLI_PER_CENT],

@@ -64,9 +64,7 @@ def most_specific(found: Matches) -> Matches:
     general = found["plan"] == ANY
     if not general.any() or general.all():
         return found
-    key = np.unique(np.stack([found.place, found["benefit_key"]]), axis=1, return_inverse=True)[
-        1
-    ].reshape(-1)
+    key = numbered(found.place, found["benefit_key"])
     own = np.bincount(key[~general], minlength=key.max() + 1) > 0
     return found.where(~general | ~own[key])
 
@@ -85,8 +83,9 @@ def requests_of(
     # The accumulator knows the member's year better than the plan's first month does.
     first[yearly] = own_first
     last[yearly] = np.where(np.isnat(own_last), _year_after(own_first), own_last)
-    key = np.stack([claim.astype(np.int64), benefit, first.astype(np.int64)])
-    _, lead, group = np.unique(key, axis=1, return_index=True, return_inverse=True)
+    group = numbered(claim, benefit, first.astype(np.int64))
+    lead = np.empty(group.max() + 1, np.int64)
+    lead[group[::-1]] = np.arange(len(group))[::-1]
     counted = np.zeros(len(found), np.int64)
     as_of = np.full(len(found), np.datetime64("NaT"), "datetime64[D]")
     counted[there], as_of[there] = (
@@ -94,7 +93,7 @@ def requests_of(
         accumulators.as_of[row[there]],
     )
     return (
-        Requests(found.place, found.row, group.reshape(-1)),
+        Requests(found.place, found.row, group),
         Groups(
             found.place[lead], found.row[lead], benefit[lead], first[lead], last[lead],
             counted[lead], as_of[lead], there[lead],
@@ -182,3 +181,14 @@ def _not_counted_yet(past: Past, groups: Groups, group: Ints, earlier: Ints) -> 
     committed = past.claim_message[claim] < 0
     later: Bools = past.claims.received_date[claim] > groups.as_of[group]
     return ~committed | ~groups.has_accumulator[group] | later
+
+
+def numbered(*columns: Ints) -> Ints:
+    """Number equal rows alike, from 0."""
+    order = np.lexsort(columns)
+    differs = np.zeros(len(order), np.bool_)
+    for column in columns:
+        differs[1:] |= column[order[1:]] != column[order[:-1]]
+    number = np.empty(len(order), np.int64)
+    number[order] = np.cumsum(differs)
+    return number
