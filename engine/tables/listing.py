@@ -384,8 +384,15 @@ class Listings:
             name: (spec, _without_last(snapshot.columns(name, spec.columns)))
             for name, spec in specs.items()
         }
-        for_all = {name: _seen(spec, columns, "") for name, (spec, columns) in stored.items()}
-        return cls(stored, for_all, for_all)
+        return cls.of(stored)
+
+    @classmethod
+    def of(
+        cls, tenants: Mapping[str, tuple[ListingSpec, Mapping[str, npt.NDArray[Any]]]]
+    ) -> "Listings":
+        """Return listings of these rows; what is for all tenants is seen."""
+        for_all = {name: _seen(spec, columns, "") for name, (spec, columns) in tenants.items()}
+        return cls(tenants, for_all, for_all)
 
     def for_tenant(self, tenant: str) -> "Listings":
         """Return what the tenant sees: rows for all tenants and its own, never another's.

@@ -51,7 +51,7 @@ def worked(tmp_path_factory) -> Reference:
     (folder / "releases.toml").write_text(
         "".join(
             f'[[release]]\ndataset = "{dataset}"\nid = "made"\nfiles = ["{file}"]\n'
-            "from = 2024-01-01\nto = 2024-12-31\n"
+            "from = 2024-03-09\nto = 2024-12-31\n"
             for dataset, file in (files | {"place_of_service": "pos.csv"}).items()
         )
     )

@@ -41,10 +41,10 @@ from engine.tables.listing import ANY, ANY_PLACE
         example("of occupational therapy, an alternative", line("97110-GO")),
         example("another modifier does not help", line("97110-59"), hit=True),
         example("a commercial payer asks for none", line("97110"), line_of_business=4),
-        example("a single-dose drug without JW or JZ", line("J9035"), hit=True),
-        example("nothing was discarded", line("J9035-JZ")),
+        example("a single-dose drug without JW or JZ", line("J9299"), hit=True),
+        example("nothing was discarded", line("J9299-JZ")),
         example(
-            "before the requirement began", line("J9035", day="2023-06-30"), received="2023-07-05"
+            "before the requirement began", line("J9299", day="2023-06-30"), received="2023-07-05"
         ),
         example("a code without a requirement", line("99213")),
         example("two requirements, one of them met", line("L1851-KX"), hit=True, hit_lines=(1,)),

@@ -121,7 +121,7 @@ def test_a_member_that_a_tenant_names_again_counts_once(sample_reference) -> Non
     own = {name: np.append(values, values[again]) for name, values in columns.items()}
     own["tenant"][-1] = b"OTHER"
     tables = {**sample_reference.listings.tenants, "comprehensive_procedures": (spec, own)}
-    reference = replace(sample_reference, listings=Listings(tables).for_tenant("OTHER"))
+    reference = replace(sample_reference, listings=Listings.of(tables).for_tenant("OTHER"))
     claim = example("", *map(line, sorted(BASIC)))
 
     [found] = unbundled(answers_of(reference, [claim]))

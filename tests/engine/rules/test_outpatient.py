@@ -47,7 +47,7 @@ def emptied(reference: Reference) -> Reference:
         name: (spec, {column: values[:0] for column, values in columns.items()})
         for name, (spec, columns) in reference.listings.tenants.items()
     }
-    return replace(reference, listings=Listings(tables).for_tenant(""))
+    return replace(reference, listings=Listings.of(tables).for_tenant(""))
 
 
 def judged(reference: Reference, *examples):
@@ -172,7 +172,7 @@ def test_what_a_tenant_lists_is_added_to_what_all_list(sample_reference):
         len(
             hits_of(
                 judged(
-                    replace(sample_reference, listings=Listings(tables).for_tenant(tenant)), bill
+                    replace(sample_reference, listings=Listings.of(tables).for_tenant(tenant)), bill
                 ),
                 "OCE_INPATIENT_ONLY",
             )
