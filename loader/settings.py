@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from loader.lookup import VaultError, key_from_file, key_from_hex
+from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
 from loader.vault import Vault
 
 
@@ -14,16 +14,13 @@ class LoaderSettingsError(ValueError):
     """Settings that are missing or cannot be read."""
 
 
-class StagingSettings(BaseSettings):
-    """What `claimgate intake` needs, from the environment (`CLAIMGATE_…`) or by argument."""
+class TenantSettings(BaseSettings):
+    """Whose data it is, and the key to it."""
 
     model_config = SettingsConfigDict(env_prefix="CLAIMGATE_", frozen=True, extra="forbid")
 
     tenant: str = Field(default="demo", min_length=1, max_length=64)
     """Tenant whose claims are loaded."""
-
-    staging_url: str = Field(repr=False)
-    """URL of the staging database, as a role that is neither owner nor superuser."""
 
     key_hex: SecretStr | None = None
     """Key for patient data: 64 hexadecimal digits."""
@@ -39,7 +36,7 @@ class StagingSettings(BaseSettings):
             LoaderSettingsError: names each setting at fault and what was expected.
         """
         try:
-            return cls()  # type: ignore[call-arg] # the missing values come from the environment
+            return cls()
         except ValidationError as error:
             faults = error.errors(include_url=False, include_input=False)
             raise LoaderSettingsError(
@@ -48,14 +45,35 @@ class StagingSettings(BaseSettings):
 
     def vault(self) -> Vault:
         """Return the vault under the configured key."""
+        return Vault(self._key())
+
+    def lookup(self) -> Lookup:
+        """Return what finds members, under the configured key."""
+        return Lookup(self._key())
+
+    def _key(self) -> bytes:
         if self.key_hex is not None:
-            return Vault(key_from_hex(self.key_hex.get_secret_value()))
+            return key_from_hex(self.key_hex.get_secret_value())
         if self.key_file is not None:
-            return Vault(key_from_file(self.key_file))
+            return key_from_file(self.key_file)
         raise VaultError(
             "no key for patient data; set CLAIMGATE_KEY_FILE (64 hexadecimal digits, mode 600) "
             "or CLAIMGATE_KEY_HEX"
         )
+
+
+class StagingSettings(TenantSettings):
+    """What `claimgate intake` needs, from the environment (`CLAIMGATE_…`) or by argument."""
+
+    staging_url: str = Field(repr=False)
+    """URL of the staging database, as a role that is neither owner nor superuser."""
+
+
+class ProductionSettings(TenantSettings):
+    """What `claimgate members` needs, from the environment (`CLAIMGATE_…`)."""
+
+    production_url: str = Field(repr=False)
+    """URL of the production database, as a role that is neither owner nor superuser."""
 
 
 class LoaderSettings(StagingSettings):

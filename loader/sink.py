@@ -361,7 +361,7 @@ def _outcomes(
 
 _DURABLE: Final = "SET LOCAL synchronous_commit = on"
 _LOCK_BATCH: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.batch|' || $1, 0))"
-_LOCK_SEQUENCE: Final = (
+LOCK_SEQUENCE: Final = (
     "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.commit_seq|' || $1, 0))"
 )
 
@@ -598,7 +598,7 @@ async def _close(
     rows = 3 * len(fresh) + _lines(fresh) + _hits(fresh)
     failed = len(batch.failed)
     await connection.execute(_OUTBOX, tenant, batch_id, len(fresh), failed + len(settled.failed))
-    await connection.execute(_LOCK_SEQUENCE, tenant)
+    await connection.execute(LOCK_SEQUENCE, tenant)
     if fresh:
         await connection.execute(_PROVIDER_MONTHS, tenant)
     counts = (rows, len(fresh), len(settled.already), len(settled.failed), failed)

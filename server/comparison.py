@@ -35,7 +35,10 @@ class Comparison:
     ) -> pb.ComparePoliciesResponse:
         """Return both results of each claim, and the fields in which they differ."""
         under_base, under_candidate = (
-            EngineScorer(replace(engine, policy=policy)) for policy in (base, candidate)
+            EngineScorer(
+                replace(engine, policy=policy, reference=engine.reference.for_tenant(tenant))
+            )
+            for policy in (base, candidate)
         )
         async with self._turn:
             before = await self._scored(under_base, request, Wanted(tenant))

@@ -17,6 +17,7 @@ from engine.words import word_key
 from loader.lookup import MEMBER, Lookup
 from server.database import Database
 from server.errors import DatabaseUnavailableError
+from server.member_data import read_members
 from server.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class HistoryClient:
         """
         try:
             async with asyncio.timeout(self._deadline_s):
-                history = await self._read(batch, tenant, watermark)
+                committed = await self._read(batch, tenant, watermark)
         except TimeoutError:
             return self._without("timeout")
         except DatabaseUnavailableError:
@@ -127,24 +128,25 @@ class HistoryClient:
             _LOG.exception("history_failed", error_type=type(error).__name__, exc_info=False)
             return self._without("error")
         self._up.set(1)
-        return Committed(history)
+        return committed
 
     def _without(self, reason: str) -> Committed:
         self._up.set(0)
         return Committed(degraded=(f"history: {reason}",))
 
-    async def _read(self, batch: Batch, tenant: str, watermark: int | None) -> History:
+    async def _read(self, batch: Batch, tenant: str, watermark: int | None) -> Committed:
         asked = _Asked.of(batch, self._lookup, tenant)
         async with self._database.transaction(tenant, readonly=True, one_moment=True) as connection:
             last = (await connection.fetch(_BEGIN, tenant))[0]["last"]
             seq: int = last if watermark is None else min(watermark, last)
-            if not asked.keys or not seq:
-                return History.of_strangers(seq)
+            if not seq:
+                return Committed(History.of_strangers(seq))
             records = await _records(connection, tenant, asked, seq)
             months = await connection.fetch(_MONTHS, tenant, asked.billers, *asked.months, seq)
             peers = await connection.fetch(_PEERS, tenant, seq)
+            members = await read_members(connection, tenant, asked.keys, asked.person, seq)
         earlier = unpack(records, asked.person, asked.payer)
-        return History(
+        history = History(
             watermark=seq,
             claim_ids=earlier.claim_ids,
             claims=earlier.claims,
@@ -152,6 +154,7 @@ class HistoryClient:
             provider_months=_provider_months(months),
             peer_rates=_peer_rates(peers),
         )
+        return Committed(history, members)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
