@@ -343,8 +343,10 @@ class LineExample:
     """Fields of `ServiceLine` by name."""
 
     def __str__(self) -> str:
-        """Return the line in short, such as `45380-59`."""
-        return "-".join((self.code, *self.modifiers))
+        """Return the line in short, such as `45380-59` or `97110 [units 2]`."""
+        said = "-".join((self.code, *self.modifiers)) or "no code"
+        facts = ", ".join(f"{name} {_field_text(value)}" for name, value in self.fields.items())
+        return f"{said} [{facts}]" if facts else said
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,15 +374,25 @@ class Example:
 
     def __str__(self) -> str:
         """Return the claim in short, such as `45385 | 45380-59`."""
-        facts = [
-            f"{name} {value}" for name, value in self.fields.items() if isinstance(value, str | int)
-        ]
-        facts += [f"{n} {_list_text(v)}" for n, v in self.fields.items() if isinstance(v, list)]
+        facts = [f"{name} {_field_text(value)}" for name, value in self.fields.items()]
         before = "".join(f"{each}, then " for each in self.earlier)
         facts += [f"{name} = {value}" for name, value in self.params.items()]
         facts += [f"{table} on file: {_rows_text(rows)}" for table, rows in self.on_file.items()]
         lines = " | ".join(map(str, self.lines))
         return before + lines + (f" ({', '.join(facts)})" if facts else "")
+
+
+def _field_text(value: Any) -> str:
+    """Return what an example gives a field: a value, a message's fields, or a list of either."""
+    if value is None:
+        return "left out"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_value_text(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return _list_text(value) or "none"
+    return str(value) or "blank"
 
 
 def _rows_text(rows: Sequence[Mapping[str, Any]]) -> str:
