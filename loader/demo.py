@@ -52,7 +52,8 @@ async def run_demo(claims: int, source: Path | None, seed: int) -> int:
             await _prepare_databases(server)
             settings = _settings(server, folder)
             taken = await _stage(settings, claims, seed)
-            async with running_service(snapshot, folder / "service.log") as service:
+            log, history = folder / "service.log", _history(settings)
+            async with running_service(snapshot, log, environment=history) as service:
                 counts = await _load_and_show(settings, service, claims, taken)
                 display.show_facts("Where to look next", _next_steps(folder, service))
     display.show(json.dumps(counts))
@@ -82,6 +83,14 @@ def _settings(server: EmbeddedPostgres, folder: Path) -> LoaderSettings:
         production_url=server.loading_url(PRODUCTION),
         key_file=key_file,
     )
+
+
+def _history(settings: LoaderSettings) -> dict[str, str]:
+    """Return what the service needs to see the claims that were loaded before."""
+    return {
+        "CLAIMGATE_PRODUCTION_URL": settings.production_url,
+        "CLAIMGATE_KEY_FILE": str(settings.key_file),
+    }
 
 
 async def _stage(settings: LoaderSettings, claims: int, seed: int) -> list[Taken]:

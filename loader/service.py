@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +33,21 @@ class Service:
 
 @asynccontextmanager
 async def running_service(
-    snapshot: Path, log: Path, *, workers: int = 1, arguments: Sequence[str] = ()
+    snapshot: Path,
+    log: Path,
+    *,
+    workers: int = 1,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Service]:
     """Serve on free ports of this machine for as long as the block; its log goes to a file.
+
+    Args:
+        snapshot: Folder of the reference snapshot.
+        log: File that the log is added to.
+        workers: Processes that share the port.
+        arguments: More arguments of `claimgate serve`.
+        environment: Variables beside those of this process.
 
     Raises:
         ServiceFailedError: It did not get ready.
@@ -48,7 +60,12 @@ async def running_service(
     )
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *command, stdin=PIPE, stdout=PIPE, stderr=errors, start_new_session=True
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=errors,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
         )
     try:
         yield Service(await _address(process, log), metrics, process.pid, log)
