@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints
 from engine.history import EarlierClaims, EarlierLines
+from engine.joins import equal_in, in_runs
 from engine.past import earlier_claims, earlier_lines
 from engine.words import BLANK, word_key
 
@@ -181,7 +182,7 @@ def unpack(records: Records, person: Ints, payer: Ints) -> Earlier:
     row, member = _each_with(key[kept], key_of_member)
     row = kept[row]
     start = np.cumsum(facts["lines"]) - facts["lines"]
-    line, claim = _ranges(start[row], facts["lines"][row])
+    claim, line = in_runs(start[row], facts["lines"][row])
     found = np.frombuffer(records.lines, _LINE)[line]
     return Earlier(
         [records.claim_ids[n] for n in row.tolist()],
@@ -214,17 +215,8 @@ def _each_with(key: Ints, key_of_member: Ints) -> tuple[Ints, Ints]:
     """Return each row with each member of its key: two members may be one person."""
     order = np.argsort(key_of_member, kind="stable")
     ordered = key_of_member[order]
-    begin = np.searchsorted(ordered, key)
-    width = np.searchsorted(ordered, key, side="right") - begin
-    at, row = _ranges(begin, width)
+    row, at = equal_in(ordered, key)
     return row, order[at]
-
-
-def _ranges(begin: Ints, width: Ints) -> tuple[Ints, Ints]:
-    """Return the numbers of each range, and which range each is of."""
-    owner = np.repeat(np.arange(len(width)), width)
-    width = width.astype(np.int64)
-    return np.arange(len(owner)) - np.repeat(np.cumsum(width) - width - begin, width), owner
 
 
 def _columns(records: NDArray[np.void], table: type[Any]) -> dict[str, NDArray[Any]]:

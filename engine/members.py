@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.columns import Bools, Dates, Ints, Table
+from engine.joins import equal_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +125,7 @@ def rows_about(table_member: Ints, member: Ints) -> tuple[Ints, Ints]:
     """
     order = np.argsort(table_member, kind="stable")
     members = table_member[order]
-    begin = np.searchsorted(members, member)
-    width = np.searchsorted(members, member, side="right") - begin
-    place = np.repeat(np.arange(len(member)), width)
-    at = np.arange(len(place)) - np.repeat(np.cumsum(width) - width - begin, width)
+    place, at = equal_in(members, member)
     return place, order[at]
 
 

@@ -15,6 +15,7 @@ from engine.bills import inpatient
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints, Table
 from engine.history import LOOK_BACK_DAYS, EarlierClaims, EarlierLines, History
+from engine.joins import equal_in, in_runs
 from engine.words import word_key
 
 _VOID: Final = code36("8")
@@ -164,9 +165,8 @@ class Past:
         begin = np.searchsorted(self._member_day, _member_day(member, first_day))
         end = np.searchsorted(self._member_day, _member_day(member, last_day), side="right")
         width = np.where(np.isnat(first_day) | np.isnat(last_day), 0, np.maximum(end - begin, 0))
-        left = np.repeat(line, width)
-        at = np.arange(len(left)) - np.repeat(np.cumsum(width) - width - begin, width)
-        earlier = self._by_member[at]
+        run, at = in_runs(begin, width)
+        left, earlier = line[run], self._by_member[at]
         seen = self._sees(batch, batch.lines.claim[left], self.lines.claim[earlier])
         return SeenPairs(left[seen], earlier[seen])
 
@@ -213,12 +213,8 @@ class Past:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         order = np.argsort(self.claims.member, kind="stable")
         members = self.claims.member[order]
-        begin = np.searchsorted(members, batch.claims.member[claim])
-        end = np.searchsorted(members, batch.claims.member[claim], side="right")
-        width = end - begin
-        left = np.repeat(claim, width)
-        at = np.arange(len(left)) - np.repeat(np.cumsum(width) - width - begin, width)
-        earlier = order[at]
+        place, at = equal_in(members, batch.claims.member[claim])
+        left, earlier = claim[place], order[at]
         seen = self._sees(batch, left, earlier)
         return left[seen], earlier[seen]
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from engine.columns import Batch, Dates, Ints
 from engine.history import ProviderMonths
+from engine.joins import equal_in
 
 MONTHS_MAX: Final = 12
 
@@ -39,9 +40,6 @@ def current_month(batch: Batch, claim: Ints, months: ProviderMonths) -> tuple[In
 def _of_biller(batch: Batch, claim: Ints, months: ProviderMonths) -> tuple[Ints, Ints]:
     order = np.argsort(months.billing_npi, kind="stable")
     npis, npi = months.billing_npi[order], batch.claims.billing_npi[claim]
-    begin = np.searchsorted(npis, npi)
-    width = np.searchsorted(npis, npi, side="right") - begin
-    width = np.where(npi > 0, width, 0)
-    left = np.repeat(claim, width)
-    at = np.arange(len(left)) - np.repeat(np.cumsum(width) - width - begin, width)
-    return left, order[at]
+    known = np.flatnonzero(npi > 0)
+    place, at = equal_in(npis, npi[known])
+    return claim[known[place]], order[at]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from engine.columns import INSTITUTIONAL, Batch, Bools, Ints
+from engine.joins import in_runs
 from engine.tables.code_sets import diagnosis_order
 from engine.tables.keys import KEY_MAX
 from engine.tables.listing import Matches
@@ -18,8 +19,7 @@ def diagnoses_of_lines(batch: Batch, line: Ints) -> tuple[Ints, Ints]:
     start = np.cumsum(count) - count
     claim = lines.claim[line]
     width = count[claim]
-    place = np.repeat(np.arange(len(line)), width)
-    row = np.arange(len(place)) + np.repeat(start[claim] - np.cumsum(width) + width, width)
+    place, row = in_runs(start[claim], width)
     pointed = (lines.pointers[line[place]] == diagnoses.sequence[row][:, None]).any(axis=1)
     rests = pointed | (claims.type[claim[place]] == INSTITUTIONAL)
     return place[rests], row[rests]

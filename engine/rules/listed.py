@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.columns import Batch, Bools, Ints
 from engine.facts import Facts
+from engine.joins import equal_in
 from engine.rules.pairs import pairs_within
 from engine.rules.rule import NotEvaluated
 from engine.tables.listing import Listing, Matches
@@ -61,13 +62,11 @@ def pairs_with_rows(found: Matches, group: Ints, others: Ints) -> ListedPairs:
         others: Rows of the lines that may be the other one.
     """
     left, right = pairs_within(group, np.unique(found.place), others)
-    begin = np.searchsorted(found.place, left)
-    count = np.searchsorted(found.place, left, side="right") - begin
-    skipped = np.repeat(begin - (np.cumsum(count) - count), count)
-    row = found.row[np.arange(len(skipped)) + skipped]
+    pair, at = equal_in(found.place, left)
+    row = found.row[at]
     return ListedPairs(
-        np.repeat(left, count),
-        np.repeat(right, count),
+        left[pair],
+        right[pair],
         Matches(found.listing, np.arange(len(row)), row),
     )
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.codes import code36
 from engine.columns import Batch, Bools, Ints
+from engine.joins import in_runs
 from engine.rules.rule import Hits, NotEvaluated
 
 PAIRS_MAX: Final = 1 << 20
@@ -34,10 +35,8 @@ def pairs_within(group: Ints, first: Ints, second: Ints) -> tuple[Ints, Ints]:
     sizes = np.bincount(group[second], minlength=len(group))
     starts = np.cumsum(sizes) - sizes
     by_group = second[np.argsort(group[second], kind="stable")]
-    count = sizes[group[first]]
-    skipped = starts[group[first]] - (np.cumsum(count) - count)
-    left = np.repeat(first, count)
-    right = by_group[np.arange(len(left)) + np.repeat(skipped, count)]
+    run, at = in_runs(starts[group[first]], sizes[group[first]])
+    left, right = first[run], by_group[at]
     different = left != right
     return left[different], right[different]
 

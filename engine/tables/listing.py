@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.joins import equal_in, in_runs
 from engine.tables.keys import KEY_MAX, Int64s, Integers
 from engine.tables.schema import Schema
 from engine.tables.snapshot import Bools, Column, Dates, Snapshot
@@ -277,10 +278,8 @@ class _Cells:
         found = np.searchsorted(self.key, key)
         hit = self.key[found] == key
         places, found = places[hit], found[hit]
-        count = self.count[found]
-        place = np.repeat(places, count)
-        skipped = np.repeat(self.start[found] - (np.cumsum(count) - count), count)
-        return place, self.row[np.arange(len(place)) + skipped]
+        run, rows = in_runs(self.start[found], self.count[found])
+        return places[run].astype(np.int64), self.row[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,10 +359,7 @@ class Listing:
         """
         outline = self.outline
         assert outline is not None  # noqa: S101 - a rule asks only listings that are outlined
-        begin = np.searchsorted(outline.group, group)
-        width = np.searchsorted(outline.group, group, side="right") - begin
-        place = np.repeat(np.arange(len(group)), width)
-        at = np.arange(len(place)) - np.repeat(np.cumsum(width) - width - begin, width)
+        place, at = equal_in(outline.group, group)
         return Matches(self, place, outline.row[at]).on(day)
 
 

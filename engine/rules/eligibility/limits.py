@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.columns import Batch, Bools, Dates, Ints, Table
+from engine.joins import equal_in
 from engine.members import Accumulators, holds_on, rows_about
 from engine.past import Past
 from engine.tables.listing import ANY, NONE, Matches
@@ -156,10 +157,8 @@ def draws_of(batch: Batch, past: Past, groups: Groups, plan: Ints, limits: Match
     pairs = past.counted(past.pairs(batch, line, first, last))
     # Every line of the past with every group of the line that sees it.
     order = np.argsort(groups.line, kind="stable")
-    begin = np.searchsorted(groups.line[order], pairs.line)
-    width = np.searchsorted(groups.line[order], pairs.line, side="right") - begin
-    earlier = np.repeat(pairs.earlier, width)
-    group = order[np.arange(len(earlier)) - np.repeat(np.cumsum(width) - width - begin, width)]
+    pair, place = equal_in(groups.line[order], pairs.line)
+    earlier, group = pairs.earlier[pair], order[place]
     day = past.lines.service_from[earlier]
     within = (groups.period_from[group] <= day) & (day <= groups.period_to[group])
     within &= _not_counted_yet(past, groups, group, earlier)

@@ -9,6 +9,7 @@ import numpy as np
 from engine.codes import code36
 from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, Table
 from engine.facts import Facts
+from engine.joins import equal_in
 from engine.members import Authorizations, Members, holds_on, rows_about
 from engine.past import Past
 from engine.policy import Params
@@ -299,10 +300,8 @@ def _takers(batch: Batch, past: Past, asked: Ints) -> tuple[Ints, Ints]:
     in_message = past.claim_message[earlier] >= 0
     viewer, earlier = viewer[in_message], earlier[in_message]
     other = np.searchsorted(batch.claims.ordinal, past.claim_ordinal[earlier])
-    begin = np.searchsorted(claim, other)
-    width = np.searchsorted(claim, other, side="right") - begin
-    viewers = np.concatenate([np.repeat(viewer, width), claim])
-    takers = np.arange(width.sum()) - np.repeat(np.cumsum(width) - width - begin, width)
+    place, takers = equal_in(claim, other)
+    viewers = np.concatenate([viewer[place], claim])
     takers = np.concatenate([takers, np.arange(len(asked))])
     order = np.lexsort((takers, viewers))
     return viewers[order], takers[order]

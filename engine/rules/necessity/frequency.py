@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.columns import Batch, Bools, Dates, Ints
 from engine.facts import Facts
+from engine.joins import equal_in
 from engine.members import Members, rows_about
 from engine.past import Past
 from engine.reference import Reference
@@ -125,8 +126,7 @@ def _of_claim(batch: Batch, facts: Facts, limits: Matches) -> tuple[NDArray[Any]
     candidates = np.flatnonzero(covered)
     owner = lines.claim[candidates]
     asked = lines.claim[limits.place]
-    begin = np.searchsorted(owner, asked)
-    at, place = _expanded(begin, np.searchsorted(owner, asked, side="right") - begin)
+    at, place = equal_in(owner, asked)
     other, line = candidates[place], limits.place[at]
     earlier = lines.service_from[other] < lines.service_from[line]
     earlier |= (lines.service_from[other] == lines.service_from[line]) & (other < line)
@@ -147,8 +147,7 @@ def _of_past(batch: Batch, past: Past, limits: Matches) -> tuple[NDArray[Any], .
     pairs = past.counted(past.pairs(batch, line, on - _LONG_AGO, on))
     order = np.argsort(where, kind="stable")
     asked = np.searchsorted(line, pairs.line)
-    begin = np.searchsorted(where[order], asked)
-    pair, place = _expanded(begin, np.searchsorted(where[order], asked, side="right") - begin)
+    pair, place = equal_in(where[order], asked)
     at, earlier = order[place], pairs.earlier[pair]
     lines = past.lines
     return (
@@ -183,12 +182,6 @@ def _months_earlier(day: Dates, months: Ints) -> Dates:
     first = (month - months.astype("timedelta64[M]")).astype("datetime64[D]")
     last = (month - months.astype("timedelta64[M]") + 1).astype("datetime64[D]") - 1
     return np.minimum(first + into, last)
-
-
-def _expanded(begin: Ints, width: Ints) -> tuple[Ints, Ints]:
-    """Return for each run of places its number and each place."""
-    number = np.repeat(np.arange(len(width)), width)
-    return number, np.arange(len(number)) - np.repeat(np.cumsum(width) - width - begin, width)
 
 
 def _words(texts: NDArray[np.bytes_]) -> Ints:

@@ -8,6 +8,7 @@ import numpy as np
 from engine.codes import code36
 from engine.columns import INSTITUTIONAL, Batch, Bools, Ints
 from engine.facts import Facts
+from engine.joins import equal_in
 from engine.past import Past, SeenPairs
 from engine.policy import Params
 from engine.reference import Reference
@@ -399,10 +400,8 @@ def _within_stays(batch: Batch, past: Past, office: Ints, inpatient: Bools) -> t
     paid = np.bincount(past.lines.claim[~past.lines.denied], minlength=len(claims)) > 0
     counted = (inpatient & ~claims.in_process & paid)[stay]
     claim, stay = claim[counted], stay[counted]
-    begin = np.searchsorted(batch.lines.claim[office], claim)
-    count = np.searchsorted(batch.lines.claim[office], claim, side="right") - begin
-    at = np.arange(count.sum()) + np.repeat(begin - (np.cumsum(count) - count), count)
-    line, stay = office[at], np.repeat(stay, count)
+    place, at = equal_in(batch.lines.claim[office], claim)
+    line, stay = office[at], stay[place]
     day, frequency = batch.lines.service_from[line], claims.frequency[stay]
     first, last = claims.service_from[stay], claims.service_to[stay]
     inside = ((first < day) | ((first == day) & np.isin(frequency, _BEGAN_BEFORE))) & (

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.columns import Batch, Bools, Ints
+from engine.joins import equal_in
 from engine.reference import Reference
 from engine.rules.listed import gap_of
 from engine.rules.pricing.stays import stays
@@ -190,10 +191,7 @@ def _holds(batch: Batch, rows: Matches, claim: Ints) -> Bools:
 def _coded(rows: Matches, field: str, claim: Ints, owner: Ints, code: NDArray[np.integer]) -> Bools:
     """Rows that name no range in the field, or one that holds a code of their claim."""
     first, last = rows[f"{field}_first"], rows[f"{field}_last"]
-    begin, end = (np.searchsorted(owner, claim, side) for side in ("left", "right"))
-    count = end - begin
-    row = np.repeat(np.arange(len(claim)), count)
-    at = np.arange(len(row)) + np.repeat(begin - (np.cumsum(count) - count), count)
+    row, at = equal_in(owner, claim)
     inside = (first[row] <= code[at]) & (code[at] <= last[row])
     open_range = (first == 0) & (last == KEY_MAX)
     found: Bools = open_range | (np.bincount(row[inside], minlength=len(claim)) > 0)

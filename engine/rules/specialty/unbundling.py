@@ -8,6 +8,7 @@ import numpy as np
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints
 from engine.facts import SETTING_HOSPITAL, Facts
+from engine.joins import equal_in
 from engine.policy import Params
 from engine.reference import Reference
 from engine.rules.listed import ListedPairs, gap_of, pairs_with_rows, rows_of_lines
@@ -260,10 +261,8 @@ def _panels(batch: Batch, listing: Listing, facts: Facts, component: Ints) -> _P
     rows = rows[np.argsort(columns["component"][rows], kind="stable")]
     member = columns["component"][rows]
     code = lines.procedure[component]
-    begin, end = (np.searchsorted(member, code, side) for side in ("left", "right"))
-    count = end - begin
-    line_of = np.repeat(component, count)
-    row = rows[np.arange(len(line_of)) + np.repeat(begin - (np.cumsum(count) - count), count)]
+    place, at = equal_in(member, code)
+    line_of, row = component[place], rows[at]
     day = lines.service_from[line_of]
     live = ~(columns["effective"][row] > day) & ~(columns["deletion"][row] < day)
     line_of, row = line_of[live], row[live]
