@@ -378,11 +378,18 @@ def _exposure(
     at_risk = np.bincount(lines.claim, line_stake, len(batch.claims)).astype(np.int64)
     back = np.flatnonzero(stake == _RECOVERY)
     if len(back):
-        # Of other claims the charge is known, not the price.
+        # Of other claims the charge is known, not the price; two hits may name one line of them.
         recovery = _amounts(findings, stake, Stake.RECOVERY, "recovery_cents")
         hit_exposure[back] = recovery[back]
-        at_risk += np.bincount(findings.claim, recovery, len(batch.claims)).astype(np.int64)
-        by_charge = by_charge | _marked(findings.claim[back], len(batch.claims))
+        line_of_other = [
+            _amounts(findings, stake, Stake.RECOVERY, name)[back]
+            for name in ("earlier_claim", "earlier_line")
+        ]
+        keys = np.stack([findings.claim[back], *line_of_other])
+        once = back[np.unique(keys, axis=1, return_index=True)[1]]
+        owner = findings.claim[once]
+        at_risk += np.bincount(owner, recovery[once], len(batch.claims)).astype(np.int64)
+        by_charge = by_charge | _marked(owner[recovery[once] > 0], len(batch.claims))
     return at_risk, by_charge, hit_exposure
 
 

@@ -72,6 +72,21 @@ def test_two_earlier_lines_are_two_findings_and_two_sums(engine):
     assert result.exposure_cents == 15000
 
 
+def test_line_of_another_claim_that_two_rules_name_comes_back_once(engine):
+    earlier = claim("A", line("99202", charge=100))
+    free = claim("A", line("99202", charge=0), total=1)
+
+    [_, result] = answer(engine, earlier, claim("B", line("97161"), line("96365")))
+    [_, without] = answer(engine, free, claim("B", line("97161"), line("96365")))
+
+    found = [hit for hit in result.hits if hit.variant == "paid_before"]
+    assert [hit.rule_id for hit in found] == ["NCCI_MUTUALLY_EXCLUSIVE", "NCCI_PTP"]
+    assert [hit.exposure_cents for hit in found] == [10000, 10000]
+    assert result.exposure_cents == without.exposure_cents + 10000
+    assert result.exposure_basis == score_pb2.EXPOSURE_BASIS_CHARGE
+    assert without.exposure_basis != score_pb2.EXPOSURE_BASIS_CHARGE
+
+
 def test_within_a_claim_nothing_of_other_claims_is_said(engine):
     [result] = answer(engine, claim("A", line("45385"), line("45380")))
 
