@@ -1,17 +1,24 @@
 """The engine's answer and the oracle's, in one shape, so that they can be compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from claimgate.v1 import claim_pb2, score_pb2
 
-from tests.oracle.bill import bill_of
-from tests.oracle.ncci import edit
+from tests.oracle.bill import bill_of, seen_by
+from tests.oracle.ncci import Hit, edit
 from tests.oracle.pricing import price
 from tests.oracle.scoring import Given, LineMoney, Thresholds, score
 from tests.oracle.tables import Tables
 
 EDITS = ("NCCI_ADDON_NO_PRIMARY", "NCCI_MUE", "NCCI_MUTUALLY_EXCLUSIVE", "NCCI_PTP")
+
+NOT_OF_CODING = (
+    score_pb2.CATEGORY_ELIGIBILITY,
+    score_pb2.CATEGORY_TIMELY_FILING,
+    score_pb2.CATEGORY_COB,
+)
+"""Fields whose denials say nothing of how a service was coded (decision 12)."""
 
 Answer = Mapping[str, Any]
 
@@ -31,6 +38,7 @@ def engines_answer(result: score_pb2.ClaimResult) -> Answer:
                     hit.weight,
                     tuple(sorted(hit.line_numbers)),
                     tuple(sorted(map(int, partners.split(",")))) if partners else (),
+                    _paid_before(hit),
                 )
             )
     gaps: dict[tuple[str, str], set[int]] = {}
@@ -74,13 +82,18 @@ def engines_answer(result: score_pb2.ClaimResult) -> Answer:
 
 def oracles_answer(
     claim: claim_pb2.Claim,
+    message: Sequence[claim_pb2.Claim],
     result: score_pb2.ClaimResult,
     tables: Tables,
     policy: Thresholds,
 ) -> Answer:
-    """Work a claim out; of the engine's answer only its hits and the model's word are taken."""
+    """Work out a claim of a message.
+
+    Of the engine's answer only the hits of other rules and the model's word are taken.
+    """
     bill = bill_of(claim)
-    edits = edit(bill, tables)
+    seen = [bill_of(each) for each in seen_by(claim, message)]
+    edits = edit(bill, tables, seen, _denied_otherwise(result))
     prices = price(bill, tables)
     money = [
         LineMoney(
@@ -100,6 +113,8 @@ def oracles_answer(
             hit.weight,
             tuple(hit.line_numbers),
             int(hit.evidence.get("excess_cents", 0)),
+            _paid_before(hit),
+            int(hit.evidence.get("recovery_cents", 0)),
         )
         for hit in result.hits
     ]
@@ -108,10 +123,7 @@ def oracles_answer(
     amounts = [each.allowed_cents for each in prices if each.allowed_cents is not None]
     return {
         "violations": [],
-        "edits": sorted(
-            (hit.rule, hit.variant, hit.action, hit.certainty, hit.weight, hit.lines, hit.partners)
-            for hit in edits.hits
-        ),
+        "edits": sorted(_told(hit) for hit in edits.hits),
         "not_evaluated": {
             " ".join(key): sorted(lines) for key, lines in sorted(edits.not_evaluated.items())
         },
@@ -143,6 +155,39 @@ def oracles_answer(
             (hit.rule, cents) for hit, cents in zip(given, scored.hit_exposure_cents, strict=True)
         ),
     }
+
+
+def _told(hit: Hit) -> tuple:
+    return (
+        hit.rule,
+        hit.variant,
+        hit.action,
+        hit.certainty,
+        hit.weight,
+        hit.lines,
+        hit.partners,
+        hit.paid_before or (),
+    )
+
+
+def _paid_before(hit: score_pb2.RuleHit) -> tuple:
+    """The other claim's line that a hit falls on."""
+    if hit.variant != "paid_before":
+        return ()
+    return hit.evidence["earlier_claim"], int(hit.evidence["earlier_line"])
+
+
+def _denied_otherwise(result: score_pb2.ClaimResult) -> frozenset[int]:
+    """Lines that edits of coding other than the oracle's own deny for certain."""
+    return frozenset(
+        number
+        for hit in result.hits
+        if hit.rule_id not in EDITS
+        and hit.category not in NOT_OF_CODING
+        and hit.action in (score_pb2.ACTION_DENY_LINE, score_pb2.ACTION_DENY_CLAIM)
+        and hit.certainty == score_pb2.CERTAINTY_APPLY
+        for number in hit.line_numbers
+    )
 
 
 def _name(enum: Any, value: int, prefix: str = "") -> str:

@@ -63,6 +63,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
+    claim_id: str
+    biller: str
     lines: tuple[Line, ...]
     professional: bool
     inpatient: bool
@@ -98,6 +100,58 @@ def same_session(a: Line, b: Line) -> bool:
     return a.day == b.day and a.provider == b.provider
 
 
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A line of another claim of the member, which a claim sees."""
+
+    bill: Bill
+    line: Line
+
+
+def seen_by(claim: claim_pb2.Claim, message: Sequence[claim_pb2.Claim]) -> list[claim_pb2.Claim]:
+    """Return the earlier claims of a message that a claim of it sees (decision 12).
+
+    Those of its member, but for its own id, voids, and what was replaced by then: by a claim of
+    frequency 7 or 8 that names it, or by a later version of it.
+    """
+    found: list[claim_pb2.Claim] = []
+    for each in message:
+        if (each.payer_id, each.person_id) != (claim.payer_id, claim.person_id):
+            continue
+        replaced = each.payer_claim_control_number if each.frequency_code in ("7", "8") else ""
+        found = [
+            other
+            for other in found
+            if other.claim_id.upper() != replaced.upper()
+            and not (other.claim_id == each.claim_id and other.claim_version < each.claim_version)
+        ]
+        if each is claim:
+            break
+        found.append(each)
+    return [
+        each for each in found if each.claim_id != claim.claim_id and each.frequency_code != "8"
+    ]
+
+
+def earlier_lines(bills: Iterable[Bill]) -> list[Earlier]:
+    """Lines of other claims that edits look at: none of inpatients."""
+    return [Earlier(bill, line) for bill in bills if not bill.inpatient for line in bill.lines]
+
+
+def same_provider(bill: Bill, line: Line, earlier: Earlier) -> bool:
+    """Domain C.1 across claims of one form; tax ids are not compared (decision 12)."""
+    other = earlier.bill
+    if bill.professional != other.professional:
+        return False
+    if not bill.professional:
+        return bill.biller == other.biller
+    return line.npi == earlier.line.npi or (
+        bill.biller == other.biller
+        and line.specialty != ""
+        and line.specialty == earlier.line.specialty
+    )
+
+
 def bill_of(claim: claim_pb2.Claim) -> Bill:
     """Read a claim; what a line leaves out it takes from the claim."""
     professional = claim.claim_type == claim_pb2.CLAIM_TYPE_PROFESSIONAL
@@ -105,6 +159,8 @@ def bill_of(claim: claim_pb2.Claim) -> Bill:
     people = [_renderer(claim, line) for line in claim.lines]
     providers = providers_of(people) if professional else [0] * len(people)
     return Bill(
+        claim_id=claim.claim_id,
+        biller=biller.npi,
         lines=tuple(
             _line(claim, line, *person, provider)
             for line, person, provider in zip(claim.lines, people, providers, strict=True)

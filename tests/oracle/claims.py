@@ -116,10 +116,42 @@ class Claims:
 
     # --- claims
 
-    def make(self, seed: int, count: int) -> Iterator[claim_pb2.Claim]:
-        random = Random(seed)
-        for number in range(count):
-            yield self.one(random, f"{seed}-{number}")
+    def make(self, seed: int, count: int) -> Iterator[list[claim_pb2.Claim]]:
+        """Yield messages of one member each, until they hold so many claims."""
+        random, made = Random(seed), 0
+        while made < count:
+            claim = self.one(random, f"{seed}-{made}")
+            message = self._parted(random, claim) if random.random() < 0.3 else [claim]
+            made += len(message)
+            yield message
+
+    @staticmethod
+    def _parted(random: Random, claim: claim_pb2.Claim) -> list[claim_pb2.Claim]:
+        """Bill the lines of a claim on several claims, some of which replace or void others."""
+        parts = [claim_pb2.Claim() for _ in range(random.choice((2, 2, 3)))]
+        for number, part in enumerate(parts):
+            part.CopyFrom(claim)
+            part.claim_id = f"{claim.claim_id}-{number}"
+            del part.lines[:]
+        for line in claim.lines:
+            random.choice(parts).lines.append(line)
+        parts = [part for part in parts if part.lines]
+        for number, part in enumerate(parts):
+            part.service_from_date = min(line.service_from_date for line in part.lines)
+            part.service_to_date = max(
+                line.service_to_date or line.service_from_date for line in part.lines
+            )
+            part.received_date = max(part.received_date, part.service_to_date)
+            part.total_charge_cents = max(sum(line.charge_cents for line in part.lines), 1)
+            if random.random() < 0.1:
+                part.billing_provider.npi = RENDERERS[0]
+            if number and random.random() < 0.1:
+                part.frequency_code = random.choice(("7", "8"))
+                part.payer_claim_control_number = random.choice(parts[:number]).claim_id
+            elif number and random.random() < 0.05:
+                part.claim_id = parts[number - 1].claim_id
+                part.claim_version = parts[number - 1].claim_version + 1
+        return parts
 
     def one(self, random: Random, claim_id: str) -> claim_pb2.Claim:
         professional = random.random() < 0.85

@@ -26,9 +26,10 @@ from tests.oracle.scoring import Thresholds
 from tests.oracle.tables import Tables
 
 PASS = 500
-"""Claims of a pass of the engine."""
+"""Messages of a pass of the engine."""
 TOLD_MAX = 3
 """How many differences are made small and told."""
+Message = Sequence[claim_pb2.Claim]
 POLICIES = (
     Thresholds(),
     Thresholds(ml_reject_policy="review"),
@@ -41,6 +42,7 @@ POLICIES = (
         model_weight=0.7,
         format_reject_mode="reject",
     ),
+    Thresholds(ml_reject_policy="review", score_mode="additive", base_score=0.05),
 )
 PROBABILITIES = (0.0, 0.25, 0.5, 0.7999999523162842, 0.800000011920929, 0.93, 0.9999, 1.0)
 
@@ -83,63 +85,65 @@ class Comparison:
 
     def run(self, seed: int, count: int, told_max: int = TOLD_MAX) -> Outcome:
         """Compare the claims of a seed, pass by pass, under one policy after the other."""
-        outcome, claims = Outcome(), self.claims.make(seed, count)
+        outcome, messages = Outcome(), self.claims.make(seed, count)
         number = 0
-        while batch := list(islice(claims, PASS)):
+        while batch := list(islice(messages, PASS)):
             policy = (seed + number) % len(POLICIES)
             self._compare(outcome, seed, batch, policy, told_max)
             number += 1
         return outcome
 
     def _compare(
-        self,
-        outcome: Outcome,
-        seed: int,
-        claims: Sequence[claim_pb2.Claim],
-        policy: int,
-        told_max: int,
+        self, outcome: Outcome, seed: int, messages: Sequence[Message], policy: int, told_max: int
     ) -> None:
-        found = self.answers(claims, policy)
-        for claim, result in zip(claims, found, strict=True):
-            outcome.claims += 1
-            ours, theirs = self.both(claim, result, policy)
-            count(outcome.seen, theirs)
-            if ours == theirs:
-                continue
-            outcome.differences += 1
-            if len(outcome.told) < told_max:
-                small = self.shrink(claim, policy)
-                outcome.told.append(self.tell(seed, small, policy))
+        for message, results in zip(messages, self.answers(messages, policy), strict=True):
+            same = True
+            for claim, result in zip(message, results, strict=True):
+                outcome.claims += 1
+                ours, theirs = self.both(claim, message, result, policy)
+                count(outcome.seen, theirs)
+                outcome.differences += ours != theirs
+                same &= ours == theirs
+            if not same and len(outcome.told) < told_max:
+                outcome.told.append(self.tell(seed, self.shrink(message, policy), policy))
 
     def answers(
-        self, claims: Sequence[claim_pb2.Claim], policy: int
-    ) -> list[score_pb2.ClaimResult]:
+        self, messages: Sequence[Message], policy: int
+    ) -> list[Sequence[score_pb2.ClaimResult]]:
         engine = self.engines[policy]
-        read = engine.read([score_pb2.ClaimBatch(claims=claims)])
+        read = engine.read([score_pb2.ClaimBatch(claims=each) for each in messages])
+        claims = [claim for message in messages for claim in message]
         p = np.array([probability(claim) for claim in claims], np.float32)
         scorable = np.array([n not in read.batch.violations for n in range(len(claims))], bool)
         gathered = Gathered(ModelAnswer(OK, p[scorable], "oracle"))
-        [answer] = engine.score(read, gathered, [score_pb2.VIEW_EVIDENCE])
-        return list(answer.results)
+        found = engine.score(read, gathered, [score_pb2.VIEW_EVIDENCE] * len(messages))
+        return [answer.results for answer in found]
 
     def both(
-        self, claim: claim_pb2.Claim, result: score_pb2.ClaimResult, policy: int
+        self,
+        claim: claim_pb2.Claim,
+        message: Message,
+        result: score_pb2.ClaimResult,
+        policy: int,
     ) -> tuple[Answer, Answer]:
-        return (
-            oracles_answer(claim, result, self.tables, POLICIES[policy]),
-            engines_answer(result),
-        )
+        ours = oracles_answer(claim, message, result, self.tables, POLICIES[policy])
+        return ours, engines_answer(result)
 
-    def differs(self, claim: claim_pb2.Claim, policy: int) -> bool:
-        ours, theirs = self.both(claim, self.answers([claim], policy)[0], policy)
-        return ours != theirs
+    def differences(self, message: Message, policy: int) -> list[tuple[Answer, Answer]]:
+        """Return the two answers to each claim of a message that they differ about."""
+        [results] = self.answers([message], policy)
+        answers = [
+            self.both(claim, message, result, policy)
+            for claim, result in zip(message, results, strict=True)
+        ]
+        return [(ours, theirs) for ours, theirs in answers if ours != theirs]
 
-    def shrink(self, claim: claim_pb2.Claim, policy: int) -> claim_pb2.Claim:
-        """Return the smallest claim within a claim that is still answered differently."""
+    def shrink(self, message: Message, policy: int) -> Message:
+        """Return the smallest message within a message that is still answered differently."""
         try:
             return find(
-                smaller_claims(claim),
-                lambda each: self.differs(each, policy),
+                smaller_messages(message),
+                lambda each: bool(self.differences(each, policy)),
                 settings=settings(
                     max_examples=3_000,
                     derandomize=True,
@@ -150,18 +154,18 @@ class Comparison:
                 ),
             )
         except NoSuchExample:
-            return claim
+            return message
 
-    def tell(self, seed: int, claim: claim_pb2.Claim, policy: int) -> str:
-        """Tell a difference: the claim, and the two answers side by side where they differ."""
-        ours, theirs = self.both(claim, self.answers([claim], policy)[0], policy)
+    def tell(self, seed: int, message: Message, policy: int) -> str:
+        """Tell a difference: the claims, and the two answers side by side where they differ."""
         differing = [
             f"{name}\n  engine {pformat(theirs[name])}\n  oracle {pformat(ours[name])}"
+            for ours, theirs in self.differences(message, policy)
             for name in ours
             if ours[name] != theirs[name]
         ]
-        claim_json = MessageToJson(claim, indent=None)
-        return "\n".join((f"seed {seed}, {POLICIES[policy]}", claim_json, *differing))
+        claims = [MessageToJson(claim, indent=None) for claim in message]
+        return "\n".join((f"seed {seed}, {POLICIES[policy]}", *claims, *differing))
 
 
 def probability(claim: claim_pb2.Claim) -> float:
@@ -184,16 +188,27 @@ PARTICULARS = ("rendering_provider", "facility_provider", "service_to_date", "pl
 
 
 @st.composite
-def smaller_claims(draw: Callable, claim: claim_pb2.Claim) -> claim_pb2.Claim:
-    """Draw claims within a claim: lines, modifiers and particulars kept or left out.
+def smaller_messages(draw: Callable, message: Message) -> Message:
+    """Draw messages within a message: claims, lines, modifiers and particulars kept or left out.
 
-    What is drawn for one line does not depend on what is drawn for another, so that each can be
+    What is drawn for one of them does not depend on what is drawn for another, so that each can be
     left out by itself.
     """
 
     def kept() -> bool:
         return draw(st.integers(0, 30)) > 0
 
+    found = []
+    for claim in message:
+        keep, small = kept(), smaller_claim(claim, kept)
+        if keep and small.lines:
+            found.append(small)
+    assume(found)
+    return found
+
+
+def smaller_claim(claim: claim_pb2.Claim, kept: Callable[[], bool]) -> claim_pb2.Claim:
+    """Leave out of a claim what is not kept."""
     small = claim_pb2.Claim()
     small.CopyFrom(claim)
     del small.lines[:]
@@ -212,13 +227,15 @@ def smaller_claims(draw: Callable, claim: claim_pb2.Claim) -> claim_pb2.Claim:
             added.units_milli = 1000
         if plain_charge:
             added.charge_cents = 10_000
-    for name in ("rendering_provider", "facility_provider"):
+    for name in ("rendering_provider", "facility_provider", "line_of_business"):
         if not kept():
             small.ClearField(name)
     if not kept():
         small.billing_provider.taxonomy = ""
     if not kept():
         small.received_date = small.service_to_date
+    if not kept():
+        small.ClearField("frequency_code")
+        small.ClearField("payer_claim_control_number")
     small.total_charge_cents = max(sum(line.charge_cents for line in small.lines), 1)
-    assume(small.lines)
     return small

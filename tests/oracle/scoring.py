@@ -46,6 +46,9 @@ class Given:
     lines: tuple[int, ...]
     excess_cents: int = 0
     """How much a charge is above what others charge, which the oracle does not know."""
+    recovery: tuple[str, int] | None = None
+    """The claim and line of another claim that was paid, if the hit falls on that."""
+    recovery_cents: int = 0
 
     @property
     def denies(self) -> bool:
@@ -68,6 +71,8 @@ class Thresholds:
     model_weight: float = 0.30
     auto_partial: bool = False
     format_reject_mode: str = "review"
+    score_mode: str = "product"
+    base_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +110,8 @@ def score(
     strength = strengths(hits)
     numbers = [line.number for line in lines]
     suppressed = tuple(_suppressed(hit, hits, strength, numbers) for hit in hits)
-    rest = 1.0
-    for rule in sorted({hit.rule for hit, out in zip(hits, suppressed, strict=True) if not out}):
-        rest *= 1.0 - strength[rule]
-    rule_score = rounded(1.0 - rest)
+    kept = sorted({hit.rule for hit, out in zip(hits, suppressed, strict=True) if not out})
+    rule_score = rounded(_rule_score([strength[rule] for rule in kept], policy))
     fraud_score = rule_score
     if p is not None:
         share = 0.0 if policy.ml_reject_policy == "ignore" else policy.model_weight
@@ -131,8 +134,11 @@ def score(
     )
     stakes = [_stakes(hit, lines) for hit in hits]
     at_risk = {n: max((stake.get(n, 0) for stake in stakes), default=0) for n in numbers}
-    exposure = sum(at_risk.values())
-    by_charge = any(line.allowed_cents is None and at_risk[line.number] for line in lines)
+    back = {hit.recovery: hit.recovery_cents for hit in hits if hit.recovery}
+    exposure = sum(at_risk.values()) + sum(back.values())
+    by_charge = any(back.values()) or any(
+        line.allowed_cents is None and at_risk[line.number] for line in lines
+    )
     return Score(
         rule_score,
         fraud_score,
@@ -146,8 +152,24 @@ def score(
         suppressed,
         exposure,
         "CHARGE" if by_charge else "ALLOWED" if exposure else "UNSPECIFIED",
-        tuple(sum(stake.values()) for stake in stakes),
+        tuple(
+            hit.recovery_cents if hit.recovery else sum(stake.values())
+            for hit, stake in zip(hits, stakes, strict=True)
+        ),
     )
+
+
+def _rule_score(strength: Sequence[float], policy: Thresholds) -> float:
+    """Step 3, or its alternative: the rules' product, or their sum from a base on, at most 1."""
+    if policy.score_mode == "additive":
+        total = policy.base_score
+        for c in strength:
+            total += c
+        return min(max(total, 0.0), 1.0)
+    rest = 1.0
+    for c in strength:
+        rest *= 1.0 - c
+    return 1.0 - rest
 
 
 def rounded(number: float) -> float:
@@ -235,6 +257,8 @@ def _decision(
 
 def _stakes(hit: Given, lines: Sequence[LineMoney]) -> dict[int, int]:
     """Domain D.4: what a hit puts at risk on each line, never more than the line is worth."""
+    if hit.recovery:
+        return {}
     on = [line for line in lines if line.number in hit.lines]
     if hit.rule in OVER_THE_FEE:
         over = {line.number: line.charge_cents - (line.reference_cents or 0) for line in on}

@@ -74,9 +74,6 @@ class Fee:
     post: Decimal
     multiple: str
     bilateral: str
-    assistant: str
-    co_surgeon: str
-    team: str
     base: str
     factor: Decimal
     imaging_family: str
@@ -192,9 +189,6 @@ def read_fees(file: Path) -> dict[tuple[str, str], Fee]:
             post=Decimal(cells[17]),
             multiple=cells[18],
             bilateral=cells[19],
-            assistant=cells[20],
-            co_surgeon=cells[21],
-            team=cells[22],
             base=cells[23],
             factor=Decimal(cells[24]),
             imaging_family=cells[27],

@@ -21,6 +21,7 @@ SEED = 20251001
 SOME, FEW = 4_000, 1_500
 SEEN = {
     *("NCCI_PTP procedure", "NCCI_PTP visit", "NCCI_PTP no_release", "NCCI_MUTUALLY_EXCLUSIVE"),
+    *("NCCI_PTP paid_before", "NCCI_MUTUALLY_EXCLUSIVE paid_before"),
     *("NCCI_MUE line", "NCCI_MUE day_policy", "NCCI_MUE day_clinical"),
     *("NCCI_ADDON_NO_PRIMARY closed_list", "NCCI_ADDON_NO_PRIMARY contractor_defined"),
     *("NCCI_ADDON_NO_PRIMARY shared_care", "NCCI_ADDON_NO_PRIMARY no_addon_row"),
@@ -55,7 +56,7 @@ def test_random_claims_over_the_sample_are_answered_as_by_the_oracle(sample_refe
     outcome = Comparison(SAMPLE, sample_reference).run(SEED, SOME)
 
     assert outcome.differences == 0, "\n\n".join(outcome.told)
-    assert outcome.claims == SOME
+    assert outcome.claims >= SOME
     assert set(outcome.seen) >= SEEN
 
 
@@ -108,8 +109,7 @@ def test_difference_is_told_with_its_smallest_claim(tmp_path):
     outcome = faulty(tmp_path, "a unit limit").run(SEED, FEW, told_max=1)
 
     [told] = outcome.told
-    assert told.count('"lineNumber"') == 1
-    assert '"procedureCode": "20610"' in told
+    assert 1 <= told.count('"procedureCode": "20610"') == told.count('"procedureCode"') <= 2
     assert f"seed {SEED}" in told
     assert "engine []" in told
     assert "oracle [('NCCI_MUE', 'day_clinical'" in told
