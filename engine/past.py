@@ -78,6 +78,8 @@ class Past:
     """Rows of lines by member and day."""
     _member_day: Ints
     """Member and day of those rows, ascending."""
+    _has_past: Bools
+    """Which members have earlier claims, by their number in the pass."""
     _days_max: int
     """Most days that a line spans."""
     _same_id: Ints
@@ -115,6 +117,8 @@ class Past:
         lines: EarlierLines,
         has_history: bool,
     ) -> Self:
+        has_past = np.zeros(len(batch.persons), np.bool_)
+        has_past[claims.member] = True
         member_day = _member_day(lines.member, lines.service_from)
         order = np.argsort(member_day, kind="stable")
         days = (lines.service_to - lines.service_from).astype(np.int64)
@@ -129,6 +133,7 @@ class Past:
             has_history=has_history,
             _by_member=order,
             _member_day=member_day[order],
+            _has_past=has_past,
             _days_max=max(int(days.max(initial=0)), 0),
             _same_id=same,
             _own_id=own,
@@ -162,6 +167,9 @@ class Past:
         if not len(self) or not len(line):
             return SeenPairs.none()
         member = batch.claims.member[batch.lines.claim[line]]
+        some = np.flatnonzero(self._has_past[member])
+        line, member = line[some], member[some]
+        first_day, last_day = first_day[some], last_day[some]
         begin = np.searchsorted(self._member_day, _member_day(member, first_day))
         end = np.searchsorted(self._member_day, _member_day(member, last_day), side="right")
         width = np.where(np.isnat(first_day) | np.isnat(last_day), 0, np.maximum(end - begin, 0))
@@ -211,6 +219,7 @@ class Past:
         """Return claims of the pass, each with a claim of its past, as (claim, earlier claim)."""
         if not len(self.claims) or not len(claim):
             return np.empty(0, np.int64), np.empty(0, np.int64)
+        claim = claim[self._has_past[batch.claims.member[claim]]]
         order = np.argsort(self.claims.member, kind="stable")
         members = self.claims.member[order]
         place, at = equal_in(members, batch.claims.member[claim])

@@ -58,6 +58,7 @@ def hits_on_pairs(
     *,
     rank: Ints,
     evidence: Mapping[str, NDArray[Any]],
+    variant: Ints | None = None,
     not_evaluated: tuple[NotEvaluated, ...] = (),
     evaluated: Bools | None = None,
 ) -> Hits:
@@ -71,6 +72,7 @@ def hits_on_pairs(
         partner: Rows of their partners, -1 for a line of another claim, shape (pairs,).
         rank: What makes a pair the one to show, lowest first, shape (pairs,).
         evidence: Columns over the pairs.
+        variant: Case of each pair; that of the pair to show decides.
         not_evaluated: What could not be judged.
         evaluated: Lines that were judged.
     """
@@ -83,6 +85,7 @@ def hits_on_pairs(
         line=rows,
         partner_hit=hit[here],
         partner=partner[order][here],
+        variant=None if variant is None else variant[order[lead]],
         evidence={name: column[order[lead]] for name, column in evidence.items()},
         not_evaluated=not_evaluated,
         evaluated=evaluated,

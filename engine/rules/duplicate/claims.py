@@ -30,37 +30,41 @@ def repeated_claims(batch: Batch, past: Past) -> ClaimPairs:
     A void repeats nothing, and a replacement only another replacement: it may equal the claim that
     it corrects, whatever control number that has at the payer.
     """
-    claim, earlier = past.claim_pairs(batch, np.flatnonzero(batch.claims.frequency != _VOID))
+    if not len(past):
+        return ClaimPairs(np.empty(0, np.int64), np.empty(0, np.int64))
+    claim, earlier = past.claim_pairs(batch, np.arange(len(batch.claims)))
+    repeats = are_repeated(batch, past, claim, earlier)
+    return ClaimPairs(claim[repeats], earlier[repeats])
+
+
+def are_repeated(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
+    """Return which claims repeat the earlier one that they are paired with.
+
+    Args:
+        batch: The pass.
+        past: Its past.
+        claim: Rows of claims of the pass, shape (pairs,).
+        earlier: Rows of `Past.claims` that they see.
+    """
     same = _same_head(batch, past, claim, earlier)
-    claim, earlier = claim[same], earlier[same]
-    if len(claim):
-        same = _same_lines(batch, past, claim, earlier)
-        claim, earlier = claim[same], earlier[same]
-    return ClaimPairs(claim, earlier)
+    some = np.flatnonzero(same)
+    if len(some):
+        same[some] = _same_lines(batch, past, claim[some], earlier[some])
+    return same
 
 
 def _same_head(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
     own, other = batch.claims, past.claims
+    original = own.frequency[claim] != _VOID
     replaces = (own.frequency[claim] == _REPLACEMENT) & (own.control_number[claim] != 0)
     same: Bools = own.billing_npi[claim] == other.billing_npi[earlier]
-    same &= own.billing_npi[claim] > 0
-    for name in (
-        "type",
-        "type_of_bill",
-        "service_from",
-        "service_to",
-        "total_charge_cents",
-    ):
-        one, two = getattr(own, name)[claim], getattr(other, name)[earlier]
-        same &= _same_bill(one, two) if name == "type_of_bill" else one == two
+    same &= (own.billing_npi[claim] > 0) & original
+    for name in ("type", "service_from", "service_to", "total_charge_cents"):
+        same &= getattr(own, name)[claim] == getattr(other, name)[earlier]
+    # The last place of a type of bill is the frequency.
+    same &= own.type_of_bill[claim] // 36 == other.type_of_bill[earlier] // 36
     same &= own.lines[claim] == past.line_count[earlier]
     return same & (~replaces | (other.frequency[earlier] == _REPLACEMENT))
-
-
-def _same_bill(one: Ints, two: Ints) -> Bools:
-    """Types of bill that are equal but for their last place, which is the frequency."""
-    same: Bools = one // 36 == two // 36
-    return same
 
 
 def _same_lines(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:

@@ -9,7 +9,7 @@ from engine.columns import PROFESSIONAL, Batch, Bools, Ints
 from engine.past import Past, SeenPairs
 from engine.policy import Params
 from engine.reference import ANATOMIC, DISTINCT, REPEAT, Reference
-from engine.rules.duplicate.claims import IN_PROCESS, repeated_claims
+from engine.rules.duplicate.claims import IN_PROCESS, are_repeated
 from engine.rules.earlier import EARLIER_EVIDENCE, named
 from engine.rules.rule import (
     Action,
@@ -193,8 +193,9 @@ def find(batch: Batch, reference: Reference, past: Past, params: Params) -> Hits
     lines, other = batch.lines, past.lines
     seen = past.pairs_of_day(batch, np.flatnonzero(lines.procedure > 0))
     seen = seen.where(lines.procedure[seen.line] == other.procedure[seen.earlier])
+    seen = seen.where(past.same_provider(batch, seen))
     if len(seen):
-        seen = seen.where(past.same_provider(batch, seen) & ~_of_equal_claims(batch, past, seen))
+        seen = seen.where(~_of_equal_claims(batch, past, seen))
     if not len(seen):
         return Hits.none()
     one, two = lines.modifiers[seen.line], other.modifiers[seen.earlier]
@@ -225,10 +226,12 @@ def find(batch: Batch, reference: Reference, past: Past, params: Params) -> Hits
 
 def _of_equal_claims(batch: Batch, past: Past, seen: SeenPairs) -> Bools:
     """Pairs of lines whose claims are equal as a whole: DUPLICATE_EXACT says so."""
-    equal = repeated_claims(batch, past)
-    key = equal.claim.astype(np.int64) * len(past.claims) + equal.earlier
-    own = batch.lines.claim[seen.line].astype(np.int64)
-    return np.isin(own * len(past.claims) + past.lines.claim[seen.earlier], key)
+    claim, earlier = batch.lines.claim[seen.line], past.lines.claim[seen.earlier]
+    key = claim.astype(np.int64) * len(past.claims) + earlier
+    pair, place = np.unique(key, return_inverse=True)
+    equal = are_repeated(batch, past, pair // len(past.claims), pair % len(past.claims))
+    repeated: Bools = equal[place]
+    return repeated
 
 
 def _apart(reference: Reference, params: Params, one: Ints, two: Ints) -> Bools:

@@ -1,13 +1,8 @@
 """Two services that cannot reasonably be done on the same day."""
 
 from engine.columns import Batch
-from engine.rules.ncci.pair_edits import (
-    PAID_BEFORE,
-    PAIR_DATASETS,
-    PAIR_EVIDENCE,
-    FoundPairs,
-    find_bundled,
-)
+from engine.rules.earlier import PAID_BEFORE
+from engine.rules.ncci.pair_edits import PAIR_DATASETS, PAIR_EVIDENCE, FoundPairs, find_bundled
 from engine.rules.rule import (
     Action,
     Category,
@@ -91,4 +86,4 @@ _PAID_BEFORE = 1
 )
 def find(batch: Batch, pair_edits: FoundPairs) -> Hits:
     """A line and another of its day and provider exclude each other; no modifier separates them."""
-    return find_bundled(batch, pair_edits, mutually_exclusive=True, paid_before=_PAID_BEFORE)
+    return find_bundled(batch, pair_edits, mutually_exclusive=True, case_before=_PAID_BEFORE)

@@ -1,6 +1,6 @@
 """The pair edits of a pass: which pairs of lines a table names, and which are bypassed."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -11,10 +11,10 @@ from engine.columns import Batch, Bools, Dates, Ints, Table
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.past import Past, SeenPairs
 from engine.reference import ANATOMIC, DISTINCT, GLOBAL, OTHER, Reference
-from engine.rules.earlier import EARLIER_EVIDENCE, named
+from engine.rules.earlier import EARLIER_EVIDENCE, named, paid_before
 from engine.rules.ncci.served import Served, served
 from engine.rules.pairs import hits_on_pairs, pair_blocks
-from engine.rules.rule import Action, Certainty, Hits, Kind, Stake, Variant
+from engine.rules.rule import Hits, Kind
 from engine.tables.ncci import PairEdits
 
 PAIR_DATASETS: Final = ("ncci_ptp_practitioner", "ncci_ptp_hospital")
@@ -30,9 +30,6 @@ PAIR_EVIDENCE: Final = {
 }
 """The two codes, whether a modifier could have helped (1, never 0), and the days of the edit; a
 line of another claim that is one of the two, and what that was charged if it is column 2."""
-
-PAID_BEFORE: Final = Variant(action=Action.PEND, certainty=Certainty.ADVISE, stake=Stake.RECOVERY)
-"""Column 2 is the line of another claim that is paid already: what it was paid may come back."""
 
 _BYPASS: Final = 1
 _LONG_SESSION: Final = 60
@@ -154,7 +151,7 @@ def pairs_across_claims(
 
 
 def find_bundled(
-    batch: Batch, found: FoundPairs, *, mutually_exclusive: bool, paid_before: int
+    batch: Batch, found: FoundPairs, *, mutually_exclusive: bool, case_before: int
 ) -> Hits:
     """Return one hit for each denied line, and one for each line of another claim paid before.
 
@@ -162,14 +159,14 @@ def find_bundled(
         batch: The pass.
         found: What the edits say of it.
         mutually_exclusive: By the edits with that rationale, or by the others.
-        paid_before: The rule's case for lines of other claims that were paid.
+        case_before: The rule's case for lines of other claims that were paid.
     """
     pairs, across = found.denying(mutually_exclusive=mutually_exclusive)
     if not len(across):
         return _denials(batch, found, pairs, across)
     hits = _denials(batch, found, pairs, across.take(across.denied))
     before = across.take(~across.denied)
-    return Hits.joined(hits, _paid_before(batch, found.past, before, paid_before))
+    return Hits.joined(hits, _paid_before(batch, found.past, before, case_before))
 
 
 def _denials(batch: Batch, found: FoundPairs, pairs: LinePairs, across: PairsAcrossClaims) -> Hits:
@@ -180,11 +177,12 @@ def _denials(batch: Batch, found: FoundPairs, pairs: LinePairs, across: PairsAcr
     earlier = np.concatenate([np.full(len(pairs), -1), across.earlier])
     column1 = np.concatenate([procedure[pairs.column1], past.lines.procedure[across.earlier]])
     indicator = np.concatenate([pairs.indicator, across.indicator])
-    hits = hits_on_pairs(
+    return hits_on_pairs(
         batch,
         line,
         partner,
         rank=indicator,
+        variant=np.zeros(len(line), np.int64),
         evidence={
             "column1": column1,
             "column2": procedure[line],
@@ -197,31 +195,23 @@ def _denials(batch: Batch, found: FoundPairs, pairs: LinePairs, across: PairsAcr
         not_evaluated=found.lines.not_evaluated,
         evaluated=found.lines.any,
     )
-    return replace(hits, variant=np.zeros(len(hits), np.int64))
 
 
 def _paid_before(batch: Batch, past: Past, pairs: PairsAcrossClaims, case: int) -> Hits:
     """One hit for each claim and line of another claim that is column 2 of lines of the claim."""
-    claim = batch.lines.claim[pairs.line]
-    order = np.lexsort((pairs.line, pairs.indicator, pairs.earlier, claim))
-    key = claim[order].astype(np.int64) * len(past) + pairs.earlier[order]
-    _, lead, hit = np.unique(key, return_index=True, return_inverse=True)
-    by_line = np.lexsort((pairs.line[order], hit))
-    shown = order[lead]
-    earlier = pairs.earlier[shown]
-    return Hits(
-        claim=claim[shown],
-        line_hit=hit[by_line],
-        line=pairs.line[order][by_line],
-        variant=np.full(len(shown), case),
+    return paid_before(
+        batch,
+        past,
+        pairs.line,
+        pairs.earlier,
+        rank=pairs.indicator,
+        case=case,
         evidence={
-            "column1": batch.lines.procedure[pairs.line[shown]],
-            "column2": past.lines.procedure[earlier],
-            "modifier_indicator": pairs.indicator[shown],
-            "effective": pairs.effective[shown],
-            "deleted": pairs.deletion[shown],
-            **named(past, earlier),
-            "recovery_cents": past.lines.charge_cents[earlier],
+            "column1": batch.lines.procedure[pairs.line],
+            "column2": past.lines.procedure[pairs.earlier],
+            "modifier_indicator": pairs.indicator,
+            "effective": pairs.effective,
+            "deleted": pairs.deletion,
         },
     )
 

@@ -7,13 +7,8 @@ import numpy as np
 from engine.columns import Batch, Bools
 from engine.facts import SURGICAL_DAYS, Facts, global_days_of
 from engine.reference import Reference
-from engine.rules.ncci.pair_edits import (
-    PAID_BEFORE,
-    PAIR_DATASETS,
-    PAIR_EVIDENCE,
-    FoundPairs,
-    find_bundled,
-)
+from engine.rules.earlier import PAID_BEFORE
+from engine.rules.ncci.pair_edits import PAIR_DATASETS, PAIR_EVIDENCE, FoundPairs, find_bundled
 from engine.rules.rule import (
     Action,
     Category,
@@ -211,7 +206,7 @@ _PROCEDURE, _VISIT, _PAID_BEFORE = 0, 1, 2
 )
 def find(batch: Batch, reference: Reference, facts: Facts, pair_edits: FoundPairs) -> Hits:
     """A line is part of another of its day and provider; no modifier says that it was separate."""
-    hits = find_bundled(batch, pair_edits, mutually_exclusive=False, paid_before=_PAID_BEFORE)
+    hits = find_bundled(batch, pair_edits, mutually_exclusive=False, case_before=_PAID_BEFORE)
     if not len(hits):
         return hits
     denial = np.flatnonzero(hits.variant != _PAID_BEFORE)

@@ -8,6 +8,7 @@ from engine.columns import Batch
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.facts import look_up
+from engine.past import Past
 from engine.reference import Reference
 from engine.rules.coverage import global_surgery_no_modifier
 from engine.rules.rule import Hits, LineExample, Rule, example, line
@@ -37,7 +38,8 @@ def batch_of(*claims: list[LineExample], **fields) -> Batch:
 
 
 def found(rule: Rule, reference: Reference, batch: Batch) -> Hits:
-    inputs = {"batch": batch, "reference": reference, "facts": look_up(batch, reference)}
+    facts, past = look_up(batch, reference), Past.of(batch, None)
+    inputs = {"batch": batch, "reference": reference, "facts": facts, "past": past}
     return rule.find(**{need: inputs[need] for need in rule.needs})
 
 
