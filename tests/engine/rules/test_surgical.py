@@ -93,7 +93,7 @@ def test_two_codes_billed_for_both_sides_are_two_hits(sample_reference: Referenc
 def test_a_visit_with_two_surgeries_is_one_hit_that_shows_the_major_one(
     sample_reference: Reference,
 ) -> None:
-    batch = batch_of([line("17110"), line("99213"), line("27447")], [line("17110")])
+    batch = batch_of([line("17110"), line("99213"), line("27447")])
 
     hits = found(global_surgery_no_modifier.find, sample_reference, batch)
 
