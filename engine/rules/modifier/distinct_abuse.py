@@ -136,7 +136,7 @@ def find(
     """59 or an X modifier stands where no edit needs it, where none helps, or far too often."""
     distinct = batch.has_modifier(*reference.ncci_modifiers.of_group(DISTINCT))
     if not distinct.any():
-        return Hits.none(*pair_edits.lines.not_evaluated)
+        return Hits.none(*pair_edits.lines.not_evaluated, *_without_peers(history))
     served = distinct & pair_edits.lines.any
     alone = served & ~_in_pairs(pair_edits, len(distinct), _BYPASS)
     useless = alone & ~_apart_by_line(batch, reference, facts, alone)
@@ -157,8 +157,15 @@ def find(
             NotEvaluated(gap.reason, lines=gap.lines & distinct)
             for gap in pair_edits.lines.not_evaluated
             if gap.lines is not None
-        ),
+        )
+        + _without_peers(history),
     )
+
+
+def _without_peers(history: History | None) -> tuple[NotEvaluated, ...]:
+    """Say that shares were not compared; without any history the answer says `partial`."""
+    known = history is None or len(history.peer_rates) > 0
+    return () if known else (NotEvaluated("no_peer_rates"),)
 
 
 def _in_pairs(found: FoundPairs, lines: int, indicator: int) -> Bools:
