@@ -513,3 +513,17 @@ def product(term: str) -> Decimal:
 
 def rounded(dollars: Decimal) -> Decimal:
     return dollars.quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+@pytest.mark.parametrize("rule", ["PRICING_EXCEEDS_FEE", "REIMB_OUTLIER"])
+def test_charge_is_not_compared_with_a_share_of_itself(made, rule):
+    engine = Engine.with_all_rules(made)
+
+    def rules_of(code: str) -> list[str]:
+        claim = message(plain(code), contract="C2")
+        read = engine.read([score_pb2.ClaimBatch(claims=[claim])])
+        [answer] = engine.score(read, Gathered(ModelAnswer.disabled()), [score_pb2.VIEW_EVIDENCE])
+        return [hit.rule_id for hit in answer.results[0].hits]
+
+    assert rule in rules_of("99214")
+    assert rule not in rules_of("99215")

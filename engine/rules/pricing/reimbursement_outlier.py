@@ -4,7 +4,7 @@ import numpy as np
 
 from engine.columns import Batch
 from engine.policy import Params
-from engine.pricing.allowed import Allowed, PriceReason, PriceStatus
+from engine.pricing.allowed import Allowed, PriceBasis, PriceReason, PriceStatus
 from engine.rules.rule import (
     Action,
     Category,
@@ -41,7 +41,8 @@ from engine.rules.rule import (
         "excess_cents": Kind.CENTS,
         "ratio": Kind.RATIO_E2,
     },
-    caveat="The benchmark is the price of the region before reductions across lines. "
+    caveat="The benchmark is the contract's rate, else the price of the region, before reductions "
+    "across lines; a contract that pays a share of the charge gives none. "
     "PRICING_EXCEEDS_FEE finds the same at a lower bound; of both on one line the stronger counts.",
     examples=[
         example(
@@ -62,7 +63,9 @@ def find(batch: Batch, allowed: Allowed, params: Params) -> Hits:
     """The charge of a line reaches the regional price and a share on top."""
     charge, reference = batch.lines.charge_cents, allowed.amount_cents
     bound = 100 + batch.of_line(params["excess_e2"])
-    compared = (allowed.status == PriceStatus.PRICED) & (reference > 0)
+    # A share of the charge is no benchmark for it: its ratio is the contract's own.
+    independent = (allowed.status == PriceStatus.PRICED) & (allowed.basis != PriceBasis.CHARGE)
+    compared = independent & (reference > 0)
     unreleased = allowed.reason == PriceReason.NO_RELEASE
     return Hits.on_lines(
         batch,
