@@ -38,7 +38,7 @@ _SHOWN: Final = 4
     certainty=Certainty.ADVISE,
     cites="Tenant policy of the special investigations unit",
     datasets=("procedure_families",),
-    params={"families_min": 3, "diagnoses_excluded": ("Z00", "Z01")},
+    params={"families_min": 3, "lines_min": 3, "diagnoses_excluded": ("Z00", "Z01")},
     evidence={
         "diagnosis": Kind.CODE,
         "families": Kind.COUNT,
@@ -57,6 +57,20 @@ _SHOWN: Final = 4
             hit_lines=(),
         ),
         example("two families", line("70551"), line("70553"), line("97140")),
+        example(
+            "two lines are too few, whatever their families",
+            line("70551"),
+            line("97140"),
+            params={"families_min": 2},
+        ),
+        example(
+            "three lines of two families, where two are enough",
+            line("70551"),
+            line("70553"),
+            line("97140"),
+            params={"families_min": 2},
+            hit=True,
+        ),
         example(
             "three families, each for a diagnosis of its own",
             line("70551", dx=(1,)),
@@ -96,7 +110,11 @@ def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hi
     starts[1:] = (groups[1:, :2] != groups[:-1, :2]).any(axis=1)
     first = np.flatnonzero(starts)
     count = np.diff(np.append(first, len(groups)))
+    # A code may belong to several families, so that families are not lines.
+    billed = np.unique(np.stack([claim[kept], code[kept], found.place[at[kept]]], axis=1), axis=0)
+    lines_of = np.unique(billed[:, :2], axis=0, return_counts=True)[1]
     enough = count >= params["families_min"][groups[first, 0]]
+    enough &= lines_of >= params["lines_min"][groups[first, 0]]
     return _on_claims(groups, first[enough], count[enough], names)
 
 
