@@ -57,8 +57,10 @@ _NOT_THE_SURGEON: Final = tuple(map(code36, ("80", "81", "82", "AS", "62", "66",
         "recovery_cents": Kind.CENTS,
     },
     uses_history=True,
-    caveat="The days after a surgery are SURGICAL_GLOBAL_PERIOD's. Where the visit was paid on "
-    "another claim its charge is what may come back. [U] No G code counts as a visit by default.",
+    caveat="The days after a surgery are SURGICAL_GLOBAL_PERIOD's; where a service "
+    "without global days (XXX) asks for 25, an edit of NCCI_PTP says so. Where the visit was paid "
+    "on another claim its charge is what may come back. [U] No G code counts as a visit by "
+    "default.",
     examples=[
         example(
             "a visit with a minor procedure", line("99213"), line("17110"), hit=True, hit_lines=(1,)

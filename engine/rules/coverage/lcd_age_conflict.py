@@ -84,6 +84,8 @@ _MASSACHUSETTS: Final = {"npi": "1234567893", "entity_type": 2, "zip": "02101"}
         example("on the first birthday", line("99213"), dx=("P599",), birth="2024-10-15", hit=True),
         example("a child's examination at 17", line("99213"), dx=("Z00129",), birth="2007-10-16"),
         example("at 18", line("99213"), dx=("Z00129",), birth="2007-10-15", hit=True),
+        example("pregnancy at 9", line("99213"), dx=("O0990",), birth="2016-10-15"),
+        example("pregnancy at 8", line("99213"), dx=("O0990",), birth="2016-10-16", hit=True),
         example("pregnancy at 64", line("99213"), dx=("O0990",), birth="1960-10-16"),
         example("pregnancy at 65", line("99213"), dx=("O0990",), birth="1960-10-15", hit=True),
         example(

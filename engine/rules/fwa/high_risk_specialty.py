@@ -51,6 +51,11 @@ from engine.rules.rule import (
             line("99213"),
             billing_provider={"taxonomy": "207R00000X"},
         ),
+        example(
+            "a specialty whose listing has ended",
+            line("99213"),
+            billing_provider={"taxonomy": "3416L0300X"},
+        ),
         example("a specialty that is not known", line("99213")),
     ],
 )

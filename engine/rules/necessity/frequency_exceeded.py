@@ -46,7 +46,7 @@ _WITHIN, _LIFETIME = range(2)
     action=Action.DENY_LINE,
     certainty=Certainty.ADVISE,
     variants={"window": Variant(), "lifetime": Variant(weight=0.18)},
-    carc="119",
+    carc="119/151",
     cites="Frequency rules of coverage determinations and plans; 42 CFR 410",
     datasets=("frequency_limits",),
     evidence={

@@ -48,7 +48,9 @@ from engine.rules.rule import (
     caveat=(
         "Charges above the fee are normal: the rule notes, it does not stop. The reference is the "
         "contract's rate, else the fee schedule, before reductions across lines; a contract that "
-        "pays a share of the charge gives none."
+        "pays a share of the charge gives none. The limiting charge of a provider who "
+        "does not take part in Medicare (109.25 % of the fee) is no bound here; `ratio_e2` 109 "
+        "comes near it."
     ),
     examples=[
         example("charged 200 for a visit of 81.86", line("99213", charge=200), hit=True),

@@ -45,6 +45,7 @@ from engine.rules.rule import (
             has_documentation=True,
         ),
         example("a code that ends in 99 and is not in the list", line("99199")),
+        example("an active code that ends in 99", line("J3399")),
         example("on its first day in the list", line("J7999", day="2024-01-01"), hit=True),
         example("the day before", line("J7999", day="2023-12-31")),
     ],

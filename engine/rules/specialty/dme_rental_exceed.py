@@ -101,6 +101,11 @@ _LONG_AGO: Final = np.timedelta64(40_000, "D")
             line("E0260-RR", charge=100, purchase_price_cents=50_000),
             earlier=[claim_before(line("E0260-RR", charge=400, day="2025-09-15"))],
         ),
+        example(
+            "a plan that does not cap rentals at the price of the item",
+            line("E0601-RR", charge=150, purchase_price_cents=50_000),
+            earlier=[claim_before(line("E0601-RR", charge=400, day="2025-09-15"))],
+        ),
         example("no rule for the item", line("E1390-RR", rental_month=40)),
     ],
 )  # fmt: skip
