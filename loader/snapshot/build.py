@@ -52,7 +52,7 @@ from loader.snapshot.project_tables import (
     read_evaluation_management,
     read_ncci_modifiers,
 )
-from loader.snapshot.published import PublishedFile, ReferenceFileError
+from loader.snapshot.published import OWN_ROW, PublishedFile, ReferenceFileError
 from loader.snapshot.releases import ReleaseEntry, read_releases, served, serving
 from loader.snapshot.row_counts import check_row_counts
 from loader.snapshot.table import Table
@@ -149,11 +149,17 @@ def build(
 def _refuse_unknown(own: Path) -> None:
     """Refuse a table whose name is misspelt: it would be missing without a word."""
     known = {*OWN, *LISTINGS}
-    for file in sorted(own.glob("*.csv")):
-        if file.stem not in known:
+    for file in sorted(own.glob("*")):
+        name = file.name.partition(".")[0]
+        if file.stem not in known and file.suffix.lower() == ".csv":
             raise ReferenceFileError(
                 f"{OWN_FOLDER}/{file.name}", 0, "there is no table of that name",
                 f"one of {', '.join(sorted(known))}",
+            )  # fmt: skip
+        if name in known and (file.name != f"{name}.csv" or not file.is_file()):
+            raise ReferenceFileError(
+                f"{OWN_FOLDER}/{file.name}", 0, "that is not how the file of a table is called",
+                f"a file {name}.csv, or nothing of that name",
             )  # fmt: skip
 
 
@@ -215,6 +221,16 @@ def _read(read: Read, files: Sequence[PublishedFile]) -> Table:
     return table
 
 
+@contextmanager
+def _own_rows() -> Iterator[None]:
+    """Advise on a row as its author needs it, who published it and can correct it."""
+    try:
+        yield
+    except ReferenceFileError as error:
+        raise error.advising(OWN_ROW) from error
+
+
+@_own_rows()
 def _own(folder: Path, source: Path, name: str) -> _Built:
     """Take a table of the project from the folder of its own tables, or else the shipped one."""
     read, arrange = OWN[name]
@@ -226,6 +242,7 @@ def _own(folder: Path, source: Path, name: str) -> _Built:
     return _always(folder, name, "claimgate", origin, files, table, arrange([table]))
 
 
+@_own_rows()
 def _listing(folder: Path, source: Path, spec: ListingSpec) -> _Built:
     """Take a listing that the folder of them brings; its release is named by its content."""
     file = f"{spec.name}.csv"

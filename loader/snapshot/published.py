@@ -17,6 +17,7 @@ from typing import Final
 from engine.codes import code36
 
 AS_PUBLISHED: Final = "load the file as it was published, not one saved by a spreadsheet program"
+OWN_ROW: Final = "correct that row and build again; docs/listings.md describes the tables"
 
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?|\.[0-9]+")
 _PROCEDURE: Final = re.compile(r"[0-9]{5}|[0-9]{4}[A-Z]|[A-Z][0-9]{4}")
@@ -38,13 +39,19 @@ _NO_TEXTS: Final = {
 
 
 class ReferenceFileError(Exception):
-    """A published file cannot be read as what it claims to be; nothing of it is loaded."""
+    """A file of tables cannot be read as what it claims to be; nothing of it is loaded."""
 
-    def __init__(self, file: str, row: int, reason: str, expected: str) -> None:
+    def __init__(
+        self, file: str, row: int, reason: str, expected: str, *, advice: str = AS_PUBLISHED
+    ) -> None:
         self.file, self.row, self.reason, self.expected = file, row, reason, expected
         at = f"{file}, row {row}" if row else file
-        advice = f"; {AS_PUBLISHED}" if row else ""
-        super().__init__(f"{at}: {reason}; expected {expected}{advice}")
+        to_do = f"; {advice}" if row else ""
+        super().__init__(f"{at}: {reason}; expected {expected}{to_do}")
+
+    def advising(self, advice: str) -> "ReferenceFileError":
+        """Return the same error with other advice on what to do about a row."""
+        return ReferenceFileError(self.file, self.row, self.reason, self.expected, advice=advice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,9 @@ def read_releases(source: Path, datasets: Sequence[str]) -> dict[str, list[Relea
     """Return the releases of each known dataset, oldest first."""
     file = source / NAME
     if not file.is_file():
-        raise ReferenceFileError(NAME, 0, "the file is missing", f"{NAME} in the source folder")
+        raise ReferenceFileError(
+            NAME, 0, "the file is missing", f"a file {NAME} in the source folder {source}"
+        )
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:  # no TOML, or no UTF-8

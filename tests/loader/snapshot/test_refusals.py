@@ -175,6 +175,39 @@ def test_a_missing_file_is_refused_by_its_name(source, tmp_path):
         build(source, tmp_path / "snapshot")
 
 
+def test_a_missing_list_of_releases_is_refused_with_the_folder_looked_at(tmp_path):
+    with pytest.raises(ReferenceFileError, match=re.escape(f"source folder {tmp_path}")):
+        build(tmp_path, tmp_path / "snapshot")
+
+
+@pytest.mark.parametrize("name", ["unit_limits.CSV", "unit_limits.csv.gz", "unit_limits.txt"])
+def test_a_table_whose_file_would_be_passed_over_is_refused(source, tmp_path, name):
+    own = source / "claimgate"
+    (own / "unit_limits.csv").rename(own / name)
+
+    with pytest.raises(ReferenceFileError, match=rf"{re.escape(name)}: .*a file unit_limits\.csv"):
+        build(source, tmp_path / "snapshot")
+
+
+def test_a_folder_in_the_place_of_a_table_is_refused(source, tmp_path):
+    own = source / "claimgate" / "unit_limits.csv"
+    own.unlink()
+    own.mkdir()
+
+    with pytest.raises(ReferenceFileError, match=r"a file unit_limits\.csv"):
+        build(source, tmp_path / "snapshot")
+
+
+def test_a_row_of_ones_own_is_to_be_corrected_not_published_anew(source, tmp_path):
+    with (source / "claimgate" / "unit_limits.csv").open("a") as file:
+        file.write("short\n")
+
+    with pytest.raises(ReferenceFileError, match="correct that row") as refused:
+        build(source, tmp_path / "snapshot")
+
+    assert "published, not" not in str(refused.value)
+
+
 def test_half_a_gzip_file_is_refused(tmp_path):
     path = tmp_path / "half.csv.gz"
     path.write_bytes(gzip.compress(b"HCPCS,MOD\n" * 1000)[:-20])
