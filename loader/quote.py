@@ -15,6 +15,7 @@ from engine.gathered import Gathered, ModelAnswer
 from engine.pipeline import Engine
 from engine.policy import Policy
 from engine.reference import Reference, describe
+from engine.validate import CENTS_MAX, UNITS_MILLI_MAX
 
 NO_CHARGE_CENTS: Final = 9_999_999_99
 """Stands for a charge that is not given: no price is above it."""
@@ -272,22 +273,23 @@ def modifiers_of(text: str) -> tuple[str, ...]:
 
 def thousandths(text: str, what: str) -> int:
     """Read a positive number with up to three decimals, in thousandths."""
-    return _scaled(text, 3, what)
+    return _scaled(text, 3, what, UNITS_MILLI_MAX)
 
 
 def cents(text: str, what: str) -> int:
     """Read dollars, in cents."""
-    return _scaled(text, 2, what)
+    return _scaled(text, 2, what, CENTS_MAX)
 
 
-def _scaled(text: str, places: int, what: str) -> int:
+def _scaled(text: str, places: int, what: str, most: int) -> int:
     try:
         scaled = Decimal(text.replace(",", "")).scaleb(places)
         whole = int(scaled)
     except (InvalidOperation, ValueError, OverflowError):
         raise QuoteError(f"{what} {text!r} is no number; expected one such as 2") from None
-    if scaled != whole or whole <= 0:
+    if scaled != whole or not 0 < whole <= most:
         raise QuoteError(
-            f"{what} {text!r} is out of range; expected more than 0, with up to {places} decimals"
+            f"{what} {text!r} is out of range; expected more than 0, "
+            f"at most {Decimal(most).scaleb(-places)}, with up to {places} decimals"
         )
     return whole

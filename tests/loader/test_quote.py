@@ -242,7 +242,9 @@ def test_line_that_cannot_be_read_is_refused(text):
         (lambda text: thousandths(text, "--units"), "two", "--units 'two'"),
         (lambda text: thousandths(text, "--units"), "NaN", "--units 'NaN'"),
         (lambda text: thousandths(text, "--units"), "1.0001", "up to 3 decimals"),
+        (lambda text: thousandths(text, "--units"), "9" * 20, r"--units '9+' is out of range"),
         (lambda text: cents(text, "--charge"), "-5", "more than 0"),
+        (lambda text: cents(text, "--charge"), "1e9", "at most 999999999.99"),
     ],
 )
 def test_value_that_cannot_be_read_says_what_was_expected(read, text, told):
@@ -269,5 +271,5 @@ def test_code_of_no_table_is_refused(worked):
 
 
 def test_what_the_engine_refuses_is_refused(worked):
-    with pytest.raises(QuoteError, match=r"units_milli"):
-        quoted(worked, "99213x9999999999")
+    with pytest.raises(QuoteError, match=r"modifiers: has more than 4"):
+        quoted(worked, "99213-25-26-50-51-52")
