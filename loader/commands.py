@@ -126,12 +126,19 @@ def load(*, as_json: bool = False) -> int:
     Args:
         as_json: One JSON object instead of tables.
     """
+    from loader.link import unreachable  # noqa: PLC0415
     from loader.run import run  # noqa: PLC0415
     from loader.settings import LoaderSettings  # noqa: PLC0415
     from loader.summary import figures, show_progress, show_summary  # noqa: PLC0415
 
-    with display.Progress("loading") as progress:
-        summary = asyncio.run(run(LoaderSettings.from_environment(), show_progress(progress)))
+    settings = LoaderSettings.from_environment()
+    try:
+        with display.Progress("loading") as progress:
+            summary = asyncio.run(run(settings, show_progress(progress)))
+    except OSError as error:
+        if error.filename is not None:
+            raise  # a file, such as that of the key
+        raise unreachable("CLAIMGATE_STAGING_URL or CLAIMGATE_PRODUCTION_URL", error) from error
     if not as_json:
         show_summary(summary)
     display.show(json.dumps(figures(summary)))
@@ -146,6 +153,9 @@ def migrate(database: str, *, url: str, down_to: str | None = None) -> int:
         url: URL of the database, as the role that owns the tables.
         down_to: Revision to go back to; `base` removes everything.
     """
+    from alembic.util import CommandError  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
+
     names: dict[str, Database] = {"staging": "staging", "production": "production"}
     if database not in names:
         raise ValueError(f"there is no database {database!r}; expected staging or production")
@@ -155,6 +165,13 @@ def migrate(database: str, *, url: str, down_to: str | None = None) -> int:
         raise OSError(
             f"the database cannot be reached ({error}); check --url and that it is running"
         ) from error
+    except DBAPIError as error:
+        why = str(error.orig).rpartition(">: ")[2]
+        raise ValueError(
+            f"{why}; --url takes postgresql://ROLE@HOST/DATABASE, the role that owns the tables"
+        ) from error
+    except CommandError as error:
+        raise ValueError(f"{error}; --down-to takes `base` or a revision such as 0001") from error
     display.show(f"{database} is at revision {revision}")
     return 0
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 
 from loader.intake import IntakeClaim, IntakeError, IntakeProblem, read_claims
+from loader.link import connect
 from loader.settings import StagingSettings
 from loader.source import Staged, Submitted, record_problems, stage_claims
 
@@ -49,7 +50,7 @@ async def take_in(
         VaultError: There is no usable key for patient data.
     """
     vault = settings.vault()
-    connection = await asyncpg.connect(settings.staging_url, timeout=30)
+    connection = await connect(settings.staging_url, "CLAIMGATE_STAGING_URL")
     try:
         taken = []
         for path in files:

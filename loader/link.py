@@ -30,6 +30,31 @@ _SERVER_SETTINGS: Final = {
 }
 
 
+async def connect(url: str, setting: str) -> asyncpg.Connection:
+    """Return a new connection to the database that a setting names.
+
+    Raises:
+        OSError: It cannot be reached.
+        ValueError: The setting is no URL of a database.
+    """
+    try:
+        return await asyncpg.connect(url, timeout=_CONNECT_S)
+    except asyncpg.ClientConfigurationError:
+        raise ValueError(
+            f"{setting} is no URL of a database; expected postgresql://ROLE@HOST/DATABASE"
+        ) from None
+    except OSError as error:
+        raise unreachable(setting, error) from error
+
+
+def unreachable(setting: str, error: OSError) -> OSError:
+    """Return an error that names what to check; it shows no part of the URL."""
+    why = type(error).__name__
+    return OSError(
+        f"the database of {setting} cannot be reached ({why}); check the URL and that it runs"
+    )
+
+
 class Link:
     """One connection to one database, for one task at a time."""
 

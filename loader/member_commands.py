@@ -99,12 +99,11 @@ def _settings(tenant: str | None) -> ProductionSettings:
 async def _load(
     settings: ProductionSettings, table: MemberTable, file: Path, *, all_or_nothing: bool
 ) -> MembersLoaded:
-    import asyncpg  # noqa: PLC0415
-
+    from loader.link import connect  # noqa: PLC0415
     from loader.members import load_members  # noqa: PLC0415
 
     lookup = settings.lookup()
-    connection = await asyncpg.connect(settings.production_url, timeout=30)
+    connection = await connect(settings.production_url, "CLAIMGATE_PRODUCTION_URL")
     try:
         return await load_members(
             connection, lookup, settings.tenant, table, file, all_or_nothing=all_or_nothing
@@ -114,11 +113,10 @@ async def _load(
 
 
 async def _count(settings: ProductionSettings) -> dict[str, tuple[int, int] | None]:
-    import asyncpg  # noqa: PLC0415
-
+    from loader.link import connect  # noqa: PLC0415
     from loader.members import count_members  # noqa: PLC0415
 
-    connection = await asyncpg.connect(settings.production_url, timeout=30)
+    connection = await connect(settings.production_url, "CLAIMGATE_PRODUCTION_URL")
     try:
         return await count_members(connection, settings.tenant)
     finally:

@@ -65,21 +65,21 @@ class TenantSettings(BaseSettings):
 class StagingSettings(TenantSettings):
     """What `claimgate intake` needs, from the environment (`CLAIMGATE_…`) or by argument."""
 
-    staging_url: str = Field(repr=False)
+    staging_url: str = Field(min_length=1, repr=False)
     """URL of the staging database, as a role that is neither owner nor superuser."""
 
 
 class ProductionSettings(TenantSettings):
     """What `claimgate members` needs, from the environment (`CLAIMGATE_…`)."""
 
-    production_url: str = Field(repr=False)
+    production_url: str = Field(min_length=1, repr=False)
     """URL of the production database, as a role that is neither owner nor superuser."""
 
 
 class LoaderSettings(StagingSettings):
     """Settings of the loader, from the environment (`CLAIMGATE_…`) or by argument."""
 
-    production_url: str = Field(repr=False)
+    production_url: str = Field(min_length=1, repr=False)
     """URL of the production database, as a role that is neither owner nor superuser."""
 
     service_address: str = "127.0.0.1:50051"

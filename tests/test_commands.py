@@ -238,3 +238,39 @@ def test_demo_runs_the_main_job(tmp_path: Path) -> None:
             line for line in done.stdout.splitlines() if line.split()[:1] == [check] and "%" in line
         )
         assert float(share.split()[-2]) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "told"),
+    [
+        (("policy", "show", "--address", "127.0.0.1:1"), {}, "start the service"),
+        (("policy", "show", "--address", "127.0.0.1:99999"), {}, "PORT up to 65535"),
+        (("members", "show"), {"CLAIMGATE_PRODUCTION_URL": ""}, "CLAIMGATE_PRODUCTION_URL: "),
+        (
+            ("members", "show"),
+            {"CLAIMGATE_PRODUCTION_URL": "postgresql://a:secret@127.0.0.1:1/x"},
+            "check the URL and that it runs",
+        ),
+        (
+            ("members", "show"),
+            {"CLAIMGATE_PRODUCTION_URL": "secret"},
+            "no URL of a database; expected postgresql://",
+        ),
+        (
+            ("members", "load", "eligibility", "/no/such.csv"),
+            {"CLAIMGATE_KEY_FILE": "/no/such.key", "CLAIMGATE_PRODUCTION_URL": "x"},
+            "/no/such.key cannot be used: No such file or directory",
+        ),
+        (("migrate", "staging", "--url", "secret"), {}, "the role that owns the tables"),
+    ],
+)
+def test_what_cannot_be_reached_is_named_with_what_to_do(
+    arguments: tuple[str, ...], environment: dict[str, str], told: str
+) -> None:
+    done = run(*arguments, **environment)
+
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

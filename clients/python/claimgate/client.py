@@ -35,6 +35,7 @@ WINDOW: Final = 16
 
 _SCORE_CLAIMS: Final = "/claimgate.v1.ScoringService/ScoreClaims"
 _RESUMES_MAX: Final = 5
+_PORT_MAX: Final = 65_535
 _RESUME_DELAY_S: Final = 0.1
 _CORE_ERROR: Final = "Internal error from Core"
 _RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -418,6 +419,11 @@ def _channel(
         # Several clients of one process get connections of their own, and so different workers.
         ("grpc.use_local_subchannel_pool", 1),
     ]
+    port = address.rpartition(":")[2]
+    if port.isdecimal() and int(port) > _PORT_MAX:
+        raise ValueError(
+            f"{address!r} has no such port; expected HOST:PORT, PORT up to {_PORT_MAX}"
+        )
     if insecure and credentials:
         raise ValueError("insecure and credentials exclude each other; leave one out")
     if insecure or (insecure is None and credentials is None and _on_this_machine(address)):

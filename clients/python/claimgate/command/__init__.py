@@ -20,6 +20,7 @@ GROUP: Final = "claimgate.commands"
 _GROUP_HELP: Final = {
     "bench": "Measure on this machine, beside a reference in the same minute.",
     "failed": "Claims that could not be loaded.",
+    "members": "What a payer keeps on file about members: load, show.",
     "policy": "How claims are decided: show, check, set, versions.",
     "reference": "Published tables: build, compare, list, show.",
     "rules": "What is checked, and on what grounds.",
@@ -37,10 +38,21 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("CLAIMGATE_TRACEBACK"):
             raise
-        typer.echo(f"claimgate: {error or type(error).__name__}", err=True)
+        typer.echo(f"claimgate: {_told(error)}", err=True)
         if not str(error):
             typer.echo("CLAIMGATE_TRACEBACK=1 shows where.", err=True)
         sys.exit(EXIT_FAILED)
+
+
+def _told(error: Exception) -> str:
+    """Return what an error says, and what to do where what raised it could not know."""
+    from claimgate.client import CallError  # noqa: PLC0415 - it is slow to import
+
+    if isinstance(error, CallError) and error.code.name == "UNAVAILABLE" and not error.reason:
+        return f"{error}; start the service (`claimgate serve`), or name the one that runs"
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename} cannot be used: {error.strerror}; name another, or put it right"
+    return str(error) or type(error).__name__
 
 
 def _app() -> typer.Typer:
