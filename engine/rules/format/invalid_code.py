@@ -122,6 +122,9 @@ _DENTAL_FIRST, _DENTAL_END = code36("D0000"), code36("E0000")
             hit=True,
             variant="pattern",
         ),
+        example(
+            "a dot, which is for the eye", line("99213"), dx=("E11.9",), hit=True, variant="pattern"
+        ),
         example("a letter as third character", line("99213"), dx=("C4A10",)),
         example("a seventh character", line("99213"), dx=("S72001A",)),
         example("X as filler", line("99213"), dx=("T148XXA",)),

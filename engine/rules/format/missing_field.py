@@ -91,6 +91,7 @@ _PROBLEMS: Final = (
         example("no member id", line("99213"), hit=True, hit_lines=(), person_id=""),
         example("a member id of blanks", line("99213"), hit=True, hit_lines=(), person_id="  "),
         example("no payer", line("99213"), hit=True, payer_id=""),
+        example("two fields: a hit for each", line("99213"), hit=True, person_id="", payer_id=""),
         example("no billing provider", line("99213"), hit=True, billing_provider=None),
         example("no date of birth", line("99213"), hit=True, patient_date_of_birth=""),
         example("no day of receipt", line("99213"), hit=True, received_date=""),

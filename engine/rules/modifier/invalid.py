@@ -83,6 +83,12 @@ class _Used:
         example("the professional component of an image", line("71046-26")),
         example("the technical component of a professional service", line("93010-TC"), hit=True),
         example("a modifier that nobody has assigned", line("99213-Z9"), hit=True),
+        example(
+            "the same where the payer has assigned it",
+            line("99213-Z9"),
+            params={"payer_modifiers": ("Z9",)},
+        ),
+        example("the order of modifiers is not judged", line("20610-59-RT")),
         example("a modifier of one character is a matter of format", line("99213-2")),
         example("51 on an add-on code", line("64483"), line("64484-51"), hit=True, hit_lines=(2,)),
         example("51 on a procedure", line("17110"), line("11042-51")),
@@ -91,6 +97,7 @@ class _Used:
         example("two surgeons where the concept does not apply", line("36415-62"), hit=True),
         example("a team where the concept does not apply", line("36415-66"), hit=True),
         example("25 on a procedure", line("20610-25"), hit=True),
+        example("24 on a procedure", line("20610-24"), hit=True),
         example("57 on a laboratory test", line("80053-57"), hit=True),
         example("25 on a visit", line("99213-25"), line("17110")),
         example(

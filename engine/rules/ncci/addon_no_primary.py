@@ -63,7 +63,8 @@ _ABSENT, _DENIED, _UNDECIDED = 0, 1, 2
     },
     uses_history=True,
     caveat="A listed primary code counts unless an edit of coding denies it for certain or it is "
-    "itself an add-on without its primary; on another claim it counts if it was paid. The notes of "
+    "itself an add-on without its primary; on another claim it counts if it was paid. A primary of "
+    "the day before counts for none, also over midnight. The notes of "
     "the add-on file (facility only, practitioner only) are not read. The primary of "
     "`shared_care_codes` may stand on a bill of another physician of the group and specialty, so "
     "their hit only advises. [U] A primary that is an add-on with contractor-defined primaries "
@@ -77,6 +78,14 @@ _ABSENT, _DENIED, _UNDECIDED = 0, 1, 2
             variant="closed_list",
         ),
         example("with its primary code", line("11042"), line("11045")),
+        example(
+            "without a primary code of an open list: a person decides",
+            line("88311"),
+            hit=True,
+            hit_lines=(1,),
+            variant="open_list",
+        ),
+        example("with a primary code of it", line("88305"), line("88311")),
         example("another level alone", line("64484"), hit=True, hit_lines=(1,)),
         example(
             "with another code than a listed one",

@@ -45,7 +45,8 @@ _WHOLE_E2: Final = 100
     caveat=(
         "Which delay reason codes a payer accepts is unverified (parameters). A reason on the list "
         "keeps the line from being denied here; whether it is documented is judged by "
-        "TIMELY_FILING_INVALID_EXCEPTION. Days are not rolled where a payer counts days."
+        "TIMELY_FILING_INVALID_EXCEPTION. Days are not rolled where a payer counts days. The "
+        "day of receipt is the payer's, not the postmark."
     ),
     examples=[
         example(
@@ -109,6 +110,32 @@ _WHOLE_E2: Final = 100
             day="2024-01-13",
             received="2025-01-12",
             line_of_business=4,
+        ),
+        example(
+            "a correction within the payer's own window for these",
+            line("99213"),
+            day="2024-01-10",
+            received="2025-03-10",
+            frequency_code="7",
+            payer_claim_control_number="FIRST",
+            params={"corrected_days": 540},
+        ),
+        example(
+            "a correction beyond it",
+            line("99213"),
+            day="2024-01-10",
+            received="2024-08-01",
+            frequency_code="7",
+            payer_claim_control_number="FIRST",
+            params={"corrected_days": 180},
+            hit=True,
+        ),
+        example(
+            "an original is not measured by it",
+            line("99213"),
+            day="2024-01-10",
+            received="2024-08-01",
+            params={"corrected_days": 180},
         ),
         example(
             "a reason that is on the list",
