@@ -7,8 +7,9 @@ from typing import Final
 
 import asyncpg
 
+from loader.batch import Batch
 from loader.link import Link
-from loader.sink import Batch, Sink
+from loader.sink import Sink
 
 _TABLES: Final = ("claim_keys", "claims", "claim_lines", "claim_results", "rule_hits")
 _SCHEMA: Final = "claimgate_bare"

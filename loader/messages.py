@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from claimgate.v1 import claim_pb2, score_pb2
+from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 from google.protobuf.message import DecodeError
 
+from loader.framing import batch_of, field_tag, varint
 from loader.lookup import VaultError
 from loader.rows import FailedClaim
 from loader.source import Leased, open_payload
 from loader.vault import Vault
 
 _CLAIMS_MAX: Final = 2_048  # the most that the service takes in one message
-_CLAIMS_FIELD: Final = b"\x0a"  # ClaimBatch.claims: field 1, with a length
-_BATCH_FIELD: Final = b"\x1a"  # ScoreClaimsRequest.batch: field 3, with a length
+_BATCH_FIELD: Final = field_tag(ScoreClaimsRequest.BATCH_FIELD_NUMBER)
 
 
 class Opened(NamedTuple):
@@ -43,11 +44,8 @@ class Message:
 
     def request(self) -> bytes:
         """Return the message as a serialized ScoreClaimsRequest, without a sequence."""
-        parts: list[bytes] = []
-        for claim in self.claims:
-            parts += (_CLAIMS_FIELD, _varint(len(claim.payload)), claim.payload)
-        batch = b"".join(parts)
-        return b"".join((_BATCH_FIELD, _varint(len(batch)), batch))
+        batch = batch_of(claim.payload for claim in self.claims)
+        return b"".join((_BATCH_FIELD, varint(len(batch)), batch))
 
     def batch(self) -> score_pb2.ClaimBatch:
         """Return the message for a call of its own."""
@@ -108,13 +106,3 @@ def form(claims: Iterable[Opened], *, claims_max: int, bytes_max: int) -> Iterat
             message.add(claim)
     if message.claims:
         yield message
-
-
-def _varint(number: int) -> bytes:
-    """Return a length as protobuf writes it."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

@@ -6,25 +6,38 @@ for all rows of a claim.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, repeat
+from itertools import repeat
 from struct import Struct
-from typing import Final, Generic, NamedTuple, Self, TypeVar
+from typing import Final, NamedTuple, Self
 from uuid import UUID
 
-import numpy as np
 from claimgate.v1 import claim_pb2, score_pb2
 
-from engine.decode import decode_unjudged
-from engine.history_records import FORMAT, pack
-from loader.source import Leased, Status, days, storable
+from loader.copy_format import (
+    CENTS,
+    DAY,
+    E3,
+    E4,
+    FALSE,
+    INTEGER,
+    NULL,
+    SMALLINTS,
+    TEXT,
+    TEXTS,
+    TRUE,
+    enum_fields,
+    enum_names,
+    sized,
+    text_field,
+)
+from loader.source import Leased, Status, storable
 from loader.vault import Vault
 
 Row = tuple[object, ...]
 Reason = dict[str, str]
-Value = TypeVar("Value")
 
 
 class LoadClaim(NamedTuple):
@@ -33,6 +46,9 @@ class LoadClaim(NamedTuple):
     leased: Leased
     status: Status
     claim: claim_pb2.Claim
+    payload: bytes
+    """The claim as it was sent."""
+
     result: score_pb2.ClaimResult
     provenance: tuple[int, int]
     """Id of the releases, and the history watermark."""
@@ -57,6 +73,7 @@ class FailedClaim:
 def load_claim(
     leased: Leased,
     claim: claim_pb2.Claim,
+    payload: bytes,
     result: score_pb2.ClaimResult,
     provenance: tuple[int, int],
     vault: Vault,
@@ -65,14 +82,15 @@ def load_claim(
     """Return a claim with its answer; `provenance` is its id and the watermark."""
     needs_review = result.decision == score_pb2.DECISION_REVIEW
     key = (
-        _DAY[claim.service_from_date],
-        _text(leased.claim_id),
-        _INTEGER.pack(4, leased.claim_version),
+        DAY[claim.service_from_date],
+        text_field(leased.claim_id),
+        INTEGER.pack(4, leased.claim_version),
     )
     return LoadClaim(
         leased,
         "needs_review" if needs_review else "completed",
         claim,
+        payload,
         result,
         provenance,
         len(claim.lines),
@@ -97,135 +115,25 @@ def rejected(leased: Leased, result: score_pb2.ClaimResult) -> FailedClaim:
     return FailedClaim(leased, "structure", "score", faults or hits)
 
 
-# Values as fields: their length, then their bytes.
-# --------------------------------------------------------------------------------------------------
-
-HEADER: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-TRAILER: Final = b"\xff\xff"
-
-_NULL: Final = b"\xff\xff\xff\xff"
-_TRUE, _FALSE = b"\0\0\0\1\1", b"\0\0\0\1\0"
-_TEXT_TYPE, _SMALLINT_TYPE = 25, 21
-_INTEGER: Final = Struct(">ii")
-_BIGINT: Final = Struct(">iq")
-_SMALLINT: Final = Struct(">ih")
-_ARRAY_HEAD: Final = Struct(">iiiii")
-_NUMERIC_HEAD: Final = Struct(">ihhHH")
-_NUMERIC_BASE: Final = 10_000
-_NEGATIVE: Final = 0x4000
-
-
-def _field(content: bytes) -> bytes:
-    return len(content).to_bytes(4, "big") + content
-
-
-def _text(text: str) -> bytes:
-    content = text.encode()
-    return len(content).to_bytes(4, "big") + content
-
-
-def _array(element_type: int, elements: Sequence[bytes]) -> bytes:
-    if not elements:
-        return _field(Struct(">iii").pack(0, 0, element_type))
-    head = _ARRAY_HEAD.pack(1, 0, element_type, len(elements), 1)
-    return _field(head + b"".join(elements))
-
-
-def _texts(texts: tuple[str, ...]) -> bytes:
-    return _array(_TEXT_TYPE, [_text(text) for text in texts])
-
-
-def _smallints(numbers: tuple[int, ...]) -> bytes:
-    return _array(_SMALLINT_TYPE, [_SMALLINT.pack(2, number) for number in numbers])
-
-
-def _day(text: str) -> bytes:
-    day = days[text]
-    return _NULL if day is None else _INTEGER.pack(4, day.toordinal() - _DAY_0)
-
-
-_DAY_0: Final = 730_120  # 2000-01-01, from which Postgres counts
-
-
-def _numeric(value: int, decimals: int) -> bytes:
-    """Return an integer that counts the last of (at most four) decimals as a NUMERIC."""
-    rest, digits = abs(value) * 10 ** (4 - decimals), list[int]()
-    while rest:
-        rest, digit = divmod(rest, _NUMERIC_BASE)
-        digits.insert(0, digit)
-    weight = len(digits) - 2  # the last digit stands right of the point
-    while digits and digits[-1] == 0:
-        digits.pop()
-    sign = _NEGATIVE if value < 0 else 0
-    head = _NUMERIC_HEAD.pack(
-        8 + 2 * len(digits), len(digits), weight if digits else 0, sign, decimals
-    )
-    return head + b"".join(digit.to_bytes(2, "big") for digit in digits)
-
-
-def _thousandths(value: int) -> bytes:
-    return _numeric(value, 3)
-
-
-def _ten_thousandths(value: int) -> bytes:
-    return _numeric(value, 4)
-
-
 def score_e4(score: float) -> int:
     """Return a score of nine decimals as four, half up, as tables keep it."""
     return (round(score * 1_000_000_000) + 50_000) // 100_000
 
 
-class _Memory(dict[Value, bytes], Generic[Value]):
-    """The fields of values that repeat, made once; bounded."""
-
-    _ENTRIES_MAX: Final = 100_000
-
-    def __init__(self, make: Callable[[Value], bytes]) -> None:
-        super().__init__()
-        self._make = make
-
-    def __missing__(self, value: Value) -> bytes:
-        made = self._make(value)
-        if len(self) < self._ENTRIES_MAX:
-            self[value] = made
-        return made
-
-
-_TEXT: Final = _Memory[str](_text)
-_TEXTS: Final = _Memory[tuple[str, ...]](_texts)
-_SMALLINTS: Final = _Memory[tuple[int, ...]](_smallints)
-_DAY: Final = _Memory[str](_day)
-_E3: Final = _Memory[int](_thousandths)
-_E4: Final = _Memory[int](_ten_thousandths)
-_CENTS: Final = _Memory[int](lambda cents: _BIGINT.pack(8, cents))
-
-
-def _names(enum: object, prefix: str) -> dict[int, str]:
-    """Return an enum's words as tables hold them: lower case, without the enum's own name."""
-    values: Iterable[tuple[str, int]] = enum.items()  # type: ignore[attr-defined]
-    return {number: name.removeprefix(prefix).lower() for name, number in values}
-
-
-def _fields(enum: object, prefix: str) -> dict[int, bytes]:
-    """Return an enum's words as fields."""
-    return {number: _text(name) for number, name in _names(enum, prefix).items()}
-
-
-DECISION: Final = _names(score_pb2.Decision, "DECISION_")
-_DECISION: Final = _fields(score_pb2.Decision, "DECISION_")
-_ACTION: Final = _fields(score_pb2.Action, "ACTION_")
-_BASIS: Final = _fields(score_pb2.ExposureBasis, "EXPOSURE_BASIS_")
-_CATEGORY: Final = _fields(score_pb2.Category, "CATEGORY_")
-_CERTAINTY: Final = _fields(score_pb2.Certainty, "CERTAINTY_")
-_CLAIM_TYPE: Final = _fields(claim_pb2.ClaimType, "CLAIM_TYPE_")
-_DISPOSITION: Final = _fields(score_pb2.Disposition, "DISPOSITION_")
-_LINE_OF_BUSINESS: Final = _fields(claim_pb2.LineOfBusiness, "LINE_OF_BUSINESS_")
-_MODEL: Final = _fields(score_pb2.ModelStatus, "MODEL_STATUS_")
-_PRICE: Final = _fields(score_pb2.PriceStatus, "PRICE_STATUS_")
-_RISK: Final = _fields(score_pb2.RiskCategory, "RISK_CATEGORY_")
-_SCOPE: Final = _fields(score_pb2.Scope, "SCOPE_")
-_SEVERITY: Final = _fields(score_pb2.Severity, "SEVERITY_")
+DECISION: Final = enum_names(score_pb2.Decision, "DECISION_")
+_DECISION: Final = enum_fields(score_pb2.Decision, "DECISION_")
+_ACTION: Final = enum_fields(score_pb2.Action, "ACTION_")
+_BASIS: Final = enum_fields(score_pb2.ExposureBasis, "EXPOSURE_BASIS_")
+_CATEGORY: Final = enum_fields(score_pb2.Category, "CATEGORY_")
+_CERTAINTY: Final = enum_fields(score_pb2.Certainty, "CERTAINTY_")
+_CLAIM_TYPE: Final = enum_fields(claim_pb2.ClaimType, "CLAIM_TYPE_")
+_DISPOSITION: Final = enum_fields(score_pb2.Disposition, "DISPOSITION_")
+_LINE_OF_BUSINESS: Final = enum_fields(claim_pb2.LineOfBusiness, "LINE_OF_BUSINESS_")
+_MODEL: Final = enum_fields(score_pb2.ModelStatus, "MODEL_STATUS_")
+_PRICE: Final = enum_fields(score_pb2.PriceStatus, "PRICE_STATUS_")
+_RISK: Final = enum_fields(score_pb2.RiskCategory, "RISK_CATEGORY_")
+_SCOPE: Final = enum_fields(score_pb2.Scope, "SCOPE_")
+_SEVERITY: Final = enum_fields(score_pb2.Severity, "SEVERITY_")
 
 
 # Rows: the number of their fields, then the fields, in the order of the columns named above each.
@@ -243,13 +151,13 @@ class Owner:
     @classmethod
     def of(cls, tenant: str, batch_id: UUID) -> Self:
         """Return the owner of a batch's rows."""
-        return cls(_text(tenant), _field(batch_id.bytes))
+        return cls(text_field(tenant), sized(batch_id.bytes))
 
 
-_KEY: Final = ("tenant_id", "service_from_date", "claim_id", "claim_version")
+KEY_COLUMNS: Final = ("tenant_id", "service_from_date", "claim_id", "claim_version")
 
 CLAIM_COLUMNS: Final = (
-    *_KEY,
+    *KEY_COLUMNS,
     *("total_charge_cents", "patient_paid_cents", "line_count", "priority"),
     *("batch_id", "content_sha256", "patient_account_key", "member_key", "payload_encrypted"),
     *("service_to_date", "admission_date", "discharge_date", "received_date"),
@@ -284,39 +192,39 @@ def _claim_row(item: LoadClaim, head: bytes, batch: bytes) -> bytes:
                 *(2, item.lines, 2, min(max(claim.priority, 1), 9)),
             ),
             batch,
-            _field(leased.content_sha256),
-            _field(item.account_key),
-            _field(leased.member_key),
+            sized(leased.content_sha256),
+            sized(item.account_key),
+            sized(leased.member_key),
             len(payload).to_bytes(4, "big"),
             payload,
-            _DAY[claim.service_to_date],
-            _DAY[claim.admission_date],
-            _DAY[claim.discharge_date],
-            _DAY[claim.received_date],
+            DAY[claim.service_to_date],
+            DAY[claim.admission_date],
+            DAY[claim.discharge_date],
+            DAY[claim.received_date],
             _CLAIM_TYPE[claim.claim_type],
-            _TEXT[claim.facility_id],
-            _TEXT[claim.frequency_code or "1"],
+            TEXT[claim.facility_id],
+            TEXT[claim.frequency_code or "1"],
             _LINE_OF_BUSINESS[claim.line_of_business],
-            _TEXT[claim.financial_class],
-            _TEXT[claim.insurance_type],
-            _TEXT[claim.insurance_plan_id],
-            _TEXT[claim.payer_id],
-            _TEXT[claim.place_of_service],
-            _TEXT[claim.type_of_bill],
-            _TEXT[claim.drg_code],
-            _TEXT[billing.npi],
-            _TEXT[billing.last_or_org_name],
-            _TEXT[claim.rendering_provider.npi],
-            _TEXT[attending.npi],
-            _TEXT[attending.last_or_org_name],
-            _TEXT[diagnoses[0] if diagnoses else ""],
-            _TEXTS[diagnoses],
+            TEXT[claim.financial_class],
+            TEXT[claim.insurance_type],
+            TEXT[claim.insurance_plan_id],
+            TEXT[claim.payer_id],
+            TEXT[claim.place_of_service],
+            TEXT[claim.type_of_bill],
+            TEXT[claim.drg_code],
+            TEXT[billing.npi],
+            TEXT[billing.last_or_org_name],
+            TEXT[claim.rendering_provider.npi],
+            TEXT[attending.npi],
+            TEXT[attending.last_or_org_name],
+            TEXT[diagnoses[0] if diagnoses else ""],
+            TEXTS[diagnoses],
         )
     )
 
 
 LINE_COLUMNS: Final = (
-    *_KEY,
+    *KEY_COLUMNS,
     *("line_number", "charge_cents", "allowed_cents", "payable_cents"),
     *("service_date", "service_to_date", "procedure_code", "modifier_codes", "revenue_code"),
     *("place_of_service", "diagnosis_pointers", "units", "unit_basis", "rendering_provider_npi"),
@@ -348,26 +256,26 @@ def _add_line_rows(fields: list[bytes], item: LoadClaim, head: bytes) -> None:
         fields += (
             head,
             _LINE_INTEGERS.pack(2, line.line_number, 8, line.charge_cents),
-            _CENTS[price.allowed_cents] if price.HasField("allowed_cents") else _NULL,
-            _CENTS[price.payable_cents] if price.HasField("payable_cents") else _NULL,
-            _DAY[first or claim_from],
-            _DAY[line.service_to_date or first or claim_to],
-            _TEXT[line.procedure_code],
-            _TEXTS[tuple(line.modifiers[:])],
-            _TEXT[line.revenue_code],
-            _TEXT[line.place_of_service or claim_place],
-            _SMALLINTS[tuple(line.diagnosis_pointers[:])],
-            _E3[line.units_milli],
-            _TEXT[line.unit_basis or "UN"],
-            _TEXT[own_npi or claim_npi],
-            _E4[price.rvu_total_e4],
+            CENTS[price.allowed_cents] if price.HasField("allowed_cents") else NULL,
+            CENTS[price.payable_cents] if price.HasField("payable_cents") else NULL,
+            DAY[first or claim_from],
+            DAY[line.service_to_date or first or claim_to],
+            TEXT[line.procedure_code],
+            TEXTS[tuple(line.modifiers[:])],
+            TEXT[line.revenue_code],
+            TEXT[line.place_of_service or claim_place],
+            SMALLINTS[tuple(line.diagnosis_pointers[:])],
+            E3[line.units_milli],
+            TEXT[line.unit_basis or "UN"],
+            TEXT[own_npi or claim_npi],
+            E4[price.rvu_total_e4],
             _PRICE[price.price_status],
             _DISPOSITION[price.disposition],
         )
 
 
 RESULT_COLUMNS: Final = (
-    *_KEY,
+    *KEY_COLUMNS,
     *("result_no", "unpriced_lines", "exposure_cents", "provenance_id", "history_watermark"),
     *("allowed_cents", "batch_id", "decision", "risk_category", "ml_status", "exposure_basis"),
     *("fraud_score", "rule_score", "ml_prediction_score", "degraded", "answer"),
@@ -393,16 +301,16 @@ def _result_row(item: LoadClaim, head: bytes, batch: bytes) -> bytes:
                 *(2, 1, 2, result.unpriced_lines, 8, result.exposure_cents),
                 *(8, provenance_id, 8, watermark),
             ),
-            _CENTS[result.allowed_cents] if has("allowed_cents") else _NULL,
+            CENTS[result.allowed_cents] if has("allowed_cents") else NULL,
             batch,
             _DECISION[result.decision],
             _RISK[result.risk_category],
             _MODEL[result.model_status],
             _BASIS[result.exposure_basis],
-            _E4[score_e4(result.fraud_score)],
-            _E4[score_e4(result.rule_score)],
-            _E4[score_e4(result.approval_probability)] if has("approval_probability") else _NULL,
-            _TEXTS[tuple(result.degraded[:])],
+            E4[score_e4(result.fraud_score)],
+            E4[score_e4(result.rule_score)],
+            E4[score_e4(result.approval_probability)] if has("approval_probability") else NULL,
+            TEXTS[tuple(result.degraded[:])],
             len(answer).to_bytes(4, "big"),
             answer,
         )
@@ -410,7 +318,7 @@ def _result_row(item: LoadClaim, head: bytes, batch: bytes) -> bytes:
 
 
 HIT_COLUMNS: Final = (
-    *_KEY,
+    *KEY_COLUMNS,
     *("result_no", "hit_no", "exposure_cents", "suppressed", "rule_id", "variant", "category"),
     *("scope", "line_numbers", "codes", "action", "certainty", "severity", "weight", "carc"),
     *("dataset_release", "evidence", "shadow"),
@@ -439,74 +347,23 @@ def _hit_row(head: bytes, number: int, hit: score_pb2.RuleHit) -> bytes:
         (
             head,
             _HIT_INTEGERS.pack(2, 1, 2, number, 8, hit.exposure_cents),
-            _TRUE if hit.suppressed else _FALSE,
-            _TEXT[hit.rule_id],
-            _TEXT[hit.variant],
+            TRUE if hit.suppressed else FALSE,
+            TEXT[hit.rule_id],
+            TEXT[hit.variant],
             _CATEGORY[hit.category],
             _SCOPE[hit.scope],
-            _SMALLINTS[tuple(hit.line_numbers[:])],
-            _TEXTS[tuple(hit.codes[:])],
+            SMALLINTS[tuple(hit.line_numbers[:])],
+            TEXTS[tuple(hit.codes[:])],
             _ACTION[hit.action],
             _CERTAINTY[hit.certainty],
             _SEVERITY[hit.severity],
-            _E4[score_e4(hit.weight)],
-            _TEXT[hit.carc],
-            _TEXT[hit.dataset_release],
-            _field(_JSONB_VERSION + evidence.encode()),
-            _TRUE if hit.shadow else _FALSE,
+            E4[score_e4(hit.weight)],
+            TEXT[hit.carc],
+            TEXT[hit.dataset_release],
+            sized(_JSONB_VERSION + evidence.encode()),
+            TRUE if hit.shadow else FALSE,
         )
     )
-
-
-HISTORY_COLUMNS: Final = (
-    *_KEY,
-    *("billing_npi", "billing_taxonomy", "line_count", "distinct_lines", "format"),
-    *("takes_the_place", "batch_id", "member_key", "service_to_date", "facts", "lines"),
-)
-_HISTORY_HEAD: Final = len(HISTORY_COLUMNS).to_bytes(2, "big")
-_HISTORY_INTEGERS: Final = Struct(">iqiqiiiiih")
-
-
-def history_rows(claims: Sequence[LoadClaim], owner: Owner) -> bytes:
-    """Return the rows by which later claims are judged: claims read as the service reads them."""
-    batch = decode_unjudged([score_pb2.ClaimBatch(claims=[item.claim for item in claims])])
-    in_process = np.array([item.status == "needs_review" for item in claims], np.bool_)
-    denied = np.fromiter(chain.from_iterable(map(_denied, claims)), np.bool_)
-    packed = pack(batch, in_process, denied)
-    head, rows = _HISTORY_HEAD + owner.tenant, list[bytes]()
-    for item, facts, lines, count, distinct, npi, taxonomy, takes in zip(
-        claims,
-        packed.facts,
-        packed.lines,
-        packed.line_count,
-        packed.distinct_lines,
-        packed.billing_npi,
-        packed.billing_taxonomy,
-        packed.takes_the_place,
-        strict=True,
-    ):
-        rows += (
-            head,
-            item.key,
-            _HISTORY_INTEGERS.pack(8, npi, 8, taxonomy, 4, count, 4, distinct, 2, FORMAT),
-            _TRUE if takes else _FALSE,
-            owner.batch,
-            _field(item.leased.member_key),
-            _DAY[item.claim.service_to_date],
-            len(facts).to_bytes(4, "big"),
-            facts,
-            len(lines).to_bytes(4, "big"),
-            lines,
-        )
-    return b"".join(rows)
-
-
-def _denied(item: LoadClaim) -> Iterable[bool]:
-    """Tell of each line whether it was denied for certain; a line without an answer was not."""
-    lines = item.result.lines[:]
-    if len(lines) != item.lines:
-        return [False] * item.lines
-    return [line.disposition == score_pb2.DISPOSITION_DENY for line in lines]
 
 
 # Rows of small tables, which are sent as values.

@@ -26,6 +26,7 @@ from claimgate.v1 import score_pb2, scoring_service_pb2
 from grpc import StatusCode
 
 from loader import source
+from loader.batch import Batch, Loaded
 from loader.link import CONNECTION_LOST, Link
 from loader.messages import Message, Opened, form, read
 from loader.progress import (
@@ -40,7 +41,7 @@ from loader.progress import (
 )
 from loader.rows import DECISION, FailedClaim, load_claim, provenance_row, rejected
 from loader.settings import LoaderSettings
-from loader.sink import Batch, Loaded, Sink
+from loader.sink import Sink
 from loader.source import Leased, Status
 from loader.vault import Vault
 
@@ -357,14 +358,14 @@ class _Run:
         rests_on = cast("int", releases[0]), provenance.history_watermark
         batch = self._answered.batch
         batch.provenances[rests_on[0]] = releases
-        for (leased, claim, _), result in zip(message.claims, results, strict=True):
+        for (leased, claim, payload), result in zip(message.claims, results, strict=True):
             if result.decision == score_pb2.DECISION_REJECT:
                 batch.failed.append(rejected(leased, result))
             elif claim.is_test:
                 self._answered.tests.append(leased.staging_id)
             else:
                 batch.claims.append(
-                    load_claim(leased, claim, result, rests_on, self._vault, self._tenant)
+                    load_claim(leased, claim, payload, result, rests_on, self._vault, self._tenant)
                 )
 
     def _count_scored(self, message: Message, results: Sequence[score_pb2.ClaimResult]) -> None:

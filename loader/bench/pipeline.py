@@ -14,6 +14,7 @@ import asyncpg
 import psutil
 from claimgate.v1 import claim_pb2
 
+from loader.batch import Batch, Loaded
 from loader.bench.machine import rss_mb
 from loader.bench.workload import SEED
 from loader.embedded import (
@@ -30,7 +31,6 @@ from loader.progress import Summary
 from loader.run import run
 from loader.service import Service, running_service
 from loader.settings import LoaderSettings
-from loader.sink import Batch, Loaded
 from loader.source import Submitted, stage_claims
 from loader.synthetic import synthetic_claims
 

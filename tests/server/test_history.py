@@ -13,6 +13,7 @@ from engine.columns import Batch
 from engine.decode import decode
 from engine.gathered import Gathered, ModelAnswer
 from engine.past import earlier_lines
+from loader import batch as batches
 from loader import embedded, rows, sink
 from loader.link import Link
 from loader.lookup import MEMBER, Lookup
@@ -71,7 +72,7 @@ def load(postgres, tenant):
 
     async def load(*claims, of=tenant, decision=score_pb2.DECISION_APPROVE, denied=()):
         vault = Vault(KEY)
-        batch = sink.Batch()
+        batch = batches.Batch()
         for sent in claims:
             number = next(_NUMBERS)
             content = number.to_bytes(32, "big")
@@ -84,7 +85,8 @@ def load(postgres, tenant):
                     line_number=line.line_number,
                     disposition=score_pb2.DISPOSITION_DENY if deny else score_pb2.DISPOSITION_PAY,
                 )
-            batch.claims.append(rows.load_claim(leased, sent, result, (1, 0), vault, of))
+            payload = sent.SerializeToString()
+            batch.claims.append(rows.load_claim(leased, sent, payload, result, (1, 0), vault, of))
         async with Link(postgres.loading_url(embedded.PRODUCTION), attempts=1) as link:
             loaded = await sink.Sink(link, of).load(batch)
         assert loaded.loaded == len(claims)
