@@ -64,7 +64,7 @@ class PriceReason(IntEnum):
     INCIDENT_TO = 14
     """Incident to a physician's service (PC/TC indicator 5): not paid apart in a facility."""
     MINUTES = 15
-    """Anesthesia whose units are not minutes (unit basis MJ)."""
+    """Anesthesia whose units are not minutes (unit basis MJ), another service whose units are."""
     ANESTHESIA_FACTOR = 16
     """No anesthesia conversion factor for the locality on the day."""
 

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.codes import code36
 from engine.columns import PROFESSIONAL, Batch, Bools, Ints
 from engine.facts import Facts
 from engine.policy import Policy
@@ -20,6 +21,7 @@ from engine.pricing.sheet import Sheet
 from engine.reference import Reference
 
 _LETTER: Final = {letter: ord(letter) for letter in "ABCEIJMNPRTX"}
+_MINUTES: Final = code36("MJ")
 _BUNDLED: Final = np.isin(np.arange(256), [_LETTER[letter] for letter in "BP"])
 _INCIDENT_TO: Final = 5
 """PC/TC indicator."""
@@ -104,6 +106,8 @@ def _reason_of_values(
     reason[worthless & (mpfs.status[row] == _LETTER["R"])] = PriceReason.REPORT
     if needs_locality:
         reason[facts.locality[line] < 0] = PriceReason.LOCALITY
+    # A fee is per service: times minutes it would be a multiple of what is owed.
+    reason[schedule.batch.lines.unit_basis[line] == _MINUTES] = PriceReason.MINUTES
     reason[facility & (mpfs.pctc[row] == _INCIDENT_TO)] = PriceReason.INCIDENT_TO
     reason[not_applicable(mpfs, row, facility)] = PriceReason.NA
     reason[mpfs.not_for_payment[row]] = PriceReason.NOT_FOR_PAYMENT

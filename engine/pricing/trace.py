@@ -65,7 +65,7 @@ _WHY_NO_PRICE: Final = {
     PriceReason.CONTRACTOR: "the contractor sets the price",
     PriceReason.ANESTHESIA: "anesthesia is priced by base units and minutes, and the table "
     f"{BASE_UNITS} is not loaded or has no row for the code",
-    PriceReason.MINUTES: "anesthesia is priced by minutes: send them with the unit basis MJ",
+    PriceReason.MINUTES: "anesthesia, and nothing else, is priced by minutes (unit basis MJ)",
     PriceReason.ANESTHESIA_FACTOR: "the locality has no anesthesia conversion factor on the day",
     PriceReason.NOT_FOR_PAYMENT: "the relative values are informational, Medicare pays not by them",
     PriceReason.NA: "the fee schedule has no price for the code in this setting",

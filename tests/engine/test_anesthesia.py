@@ -139,6 +139,7 @@ def test_a_tenant_has_base_units_of_its_own(made):
         (minutes("00300"), {}, "NO_PRICE", "ANESTHESIA"),
         (minutes("00170"), LATER, "NO_PRICE", "ANESTHESIA"),
         (minutes("00100", unit_basis="UN"), {}, "NO_PRICE", "MINUTES"),
+        (minutes("99213", units=10), {}, "NO_PRICE", "MINUTES"),
         (minutes("00100"), {"billing_provider": {"zip": "99999"}}, "NO_PRICE", "LOCALITY"),
         (minutes("00100-22"), {}, "BY_REPORT", "REPORT"),
         (minutes("00100-53"), {}, "BY_REPORT", "REPORT"),

@@ -129,6 +129,8 @@ def _gate(bill: Bill, line: Line, tables: Tables) -> Price:
         return found
     if reason:
         return _no_price(found, reason)
+    if line.in_minutes:
+        return _no_price(found, "minutes")
     indices = (tables.rows("gpci", line.day) or {}).get(found.place)
     if indices is None:
         return _no_price(found, "locality")
