@@ -59,15 +59,6 @@ class Effects:
     """Overrides that are for some claim of the pass, least specific first."""
     carcs: tuple[str, ...] = ()
 
-    def runs(self, rule: Rule) -> bool:
-        """Whether the rule is on for some claim."""
-        entries = self.by_rule.get(rule.id, ())
-        return (
-            not any(entry.override.enabled is False for entry in entries)
-            or any(e.override.enabled and e.override.match.by_hit for e in entries)
-            or bool(self._enabled(entries).any())
-        )
-
     def params(self, rule: Rule) -> Params:
         """Return the rule's parameters."""
         claims, values = len(self.batch.claims), dict(rule.params)

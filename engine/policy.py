@@ -178,6 +178,13 @@ class Policy:
         content = json.dumps(self._content(), sort_keys=True, default=str)
         return f"{self.name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
+    @cached_property
+    def switched_off(self) -> frozenset[str]:
+        """Rules that are off for every claim there may be, so that no pass has to run them."""
+        said = [each for each in self.overrides if each.rule_id and each.enabled is not None]
+        on = {each.rule_id for each in said if each.enabled}
+        return frozenset(each.rule_id for each in said if each.match == ALL) - on
+
     @property
     def model_share(self) -> float:
         """The model's share in the fraud score where no override says otherwise (domain D.2)."""

@@ -17,7 +17,7 @@ from engine.gathered import OK, Gathered, ModelAnswer
 from engine.match import Match
 from engine.overrides import effects_of
 from engine.pipeline import Engine
-from engine.policy import Policy
+from engine.policy import Override, Policy
 from engine.policy_document import policy_of
 from engine.rules import all_rules
 from engine.rules.rule import Certainty, Hits, NotEvaluated, example, line
@@ -540,6 +540,37 @@ def test_overrides_of_a_claim_do_not_depend_on_its_company(sample_reference, dra
     ]
 
     assert together == one_by_one
+
+
+def test_what_an_answer_could_not_judge_does_not_depend_on_the_company_of_its_message(
+    sample_reference,
+):
+    """A rule that is off for one payer is named to another whoever shares the pass."""
+    payers = ("ONE", "OTHER")
+    off = Override("FWA_VOLUME_SPIKE", match=Match(payer_ids=(payers[0],)), enabled=False)
+    engine = Engine.with_all_rules(sample_reference, Policy(overrides=(off,)))
+    claims = [claim_of(example("", line("99213"), payer_id=payer)) for payer in payers]
+    messages = [pb.ClaimBatch(claims=[claim]) for claim in claims]
+
+    def answered(*passed):
+        read = engine.read(passed)
+        return engine.score(
+            read, Gathered(ModelAnswer.disabled()), [pb.VIEW_EVIDENCE] * len(passed)
+        )
+
+    together = answered(*messages)
+    assert "FWA_VOLUME_SPIKE" in together[0].provenance.partial_rule_ids
+    assert list(together) == [answered(each)[0] for each in messages]
+
+
+def test_rule_that_a_policy_switches_off_for_all_is_not_run(sample_reference):
+    off = Override("FWA_VOLUME_SPIKE", enabled=False)
+    engine = Engine.with_all_rules(sample_reference, Policy(overrides=(off,)))
+    read = engine.read([pb.ClaimBatch(claims=[claim_of(example("", line("99213")))])])
+
+    judged = engine.judge(read, Gathered(ModelAnswer.disabled()))
+
+    assert "FWA_VOLUME_SPIKE" not in {rule.id for rule in judged.findings.rules}
 
 
 def test_every_filter_is_tried(sample_reference):

@@ -9,7 +9,6 @@ from engine.codes import code36
 from engine.columns import Batch, Bools, Ints
 from engine.policy import Params
 from engine.reference import Reference
-from engine.rules.listed import gap_of
 from engine.rules.rule import (
     Action,
     Category,
@@ -95,7 +94,7 @@ def find(batch: Batch, reference: Reference, params: Params) -> Hits:
         return Hits.none()
     centroids = reference.listing("zip_centroids")
     if not centroids.loaded:
-        return Hits.none(*gap_of(centroids))
+        return Hits.none(NotEvaluated("no_dataset", claims=limit > 0))
     asked = batch.of_line((limit > 0) & (claims.patient_zip5 > 0)) & ~_exempt(batch, params)
     line_of = np.flatnonzero(asked & (lines.zip5 > 0))
     home, here = claims.patient_zip5[lines.claim[line_of]], lines.zip5[line_of]
