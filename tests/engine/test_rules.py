@@ -1,6 +1,7 @@
 """Every rule: its examples are its tests, and its hits say what they rest on."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from engine.history import History
 from engine.past import earlier_claims, earlier_lines
 from engine.pipeline import Engine
 from engine.policy import Override, Policy
+from engine.reference import Reference
 from engine.rules import all_rules
 from engine.rules.rule import Example, Rule
+from loader.snapshot.build import build
+
+SAMPLE = Path(__file__).parents[2] / "ops" / "reference-sample"
 
 EXAMPLES = [(rule, example) for rule in all_rules() for example in rule.examples]
 
@@ -99,3 +104,33 @@ def test_hits_carry_evidence_and_citation(engine: Engine) -> None:
             for hit in hits:
                 assert hit.citation == rule.cites
                 assert set(hit.evidence) <= {*rule.evidence, "partner_lines"}
+
+
+def answers_of(engine: Engine, messages: list[score_pb2.ClaimBatch]) -> list:
+    read = engine.read(messages)
+    gathered = Gathered(ModelAnswer.disabled())
+    return list(engine.score(read, gathered, [score_pb2.VIEW_EVIDENCE] * len(messages)))
+
+
+@pytest.fixture(scope="module")
+def without_listings(tmp_path_factory) -> Engine:
+    """An engine whose tenant has brought no table of its own."""
+    folder = tmp_path_factory.mktemp("without")
+    (folder / "listings").mkdir()
+    build(SAMPLE, folder / "snapshot", listings=folder / "listings")
+    return Engine.with_all_rules(Reference.open(folder / "snapshot"))
+
+
+@pytest.mark.parametrize("of_rule", [None, 2], ids=["every example", "without listings"])
+def test_examples_in_one_pass_are_answered_as_alone(engine, without_listings, of_rule) -> None:
+    """What a rule finds, and what it says that it cannot judge, rests on the message alone."""
+    scored_by = engine if of_rule is None else without_listings
+    messages = [
+        score_pb2.ClaimBatch(claims=claims_of(example))
+        for rule in all_rules()
+        for example in rule.examples[:of_rule]
+    ]
+
+    together = answers_of(scored_by, messages)
+
+    assert together == [answers_of(scored_by, [message])[0] for message in messages]

@@ -136,7 +136,7 @@ def find(
     """59 or an X modifier stands where no edit needs it, where none helps, or far too often."""
     distinct = batch.has_modifier(*reference.ncci_modifiers.of_group(DISTINCT))
     if not distinct.any():
-        return Hits.none(*pair_edits.lines.not_evaluated, *_without_peers(history))
+        return Hits.none(*_without_peers(history))
     served = distinct & pair_edits.lines.any
     alone = served & ~_in_pairs(pair_edits, len(distinct), _BYPASS)
     useless = alone & ~_apart_by_line(batch, reference, facts, alone)
