@@ -309,7 +309,9 @@ def _check_override(path: str, override: Override) -> None:
 
 
 def _check_against(path: str, override: Override, rule: Rule) -> None:
-    """Refuse cases and parameters that the rule does not have."""
+    """Refuse cases and parameters that the rule does not have, and what it may not ask for."""
+    if rule.never_alone and override.action not in {None, Action.INFO}:
+        raise PolicyError(f"{path}.action", f"info: {rule.id} may only note")
     names = {case.name for case in rule.cases}
     for at, name in enumerate(override.match.variants):
         if name not in names:

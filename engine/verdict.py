@@ -96,7 +96,7 @@ def decide(
         batch,
         model,
         policy,
-        fraud_score,
+        _deciding_score(live, fraud_score, model, policy, len(batch.claims)),
         line_denied,
         claim_denied,
     )
@@ -261,6 +261,26 @@ def _fraud_score(
     return np.round(1.0 - (1.0 - rule_score) * (1.0 - thresholds.model_share * doubt), _DECIMALS)
 
 
+def _deciding_score(
+    findings: Findings,
+    fraud_score: NDArray[np.float64],
+    model: ModelAnswer,
+    policy: Policy,
+    claims: int,
+) -> NDArray[np.float64]:
+    """The score that thresholds are held against.
+
+    Where only rules fired that may not decide alone, it is what it would be without them.
+    """
+    notes = np.array([rule.never_alone for rule in findings.rules], np.bool_)[findings.rule]
+    if not notes.any():
+        return fraud_score
+    alone = _marked(findings.claim[notes], claims) & ~_marked(findings.claim[~notes], claims)
+    base = policy.base_score if policy.score_mode == "additive" else 0.0
+    without = _fraud_score(np.full(claims, float(base)), model, findings.effects.thresholds)
+    return np.where(alone, without, fraud_score)
+
+
 def _dispositions(findings: Findings, weighed: Weighed, batch: Batch) -> tuple[Bools, Bools, Bools]:
     """Lines denied for certain, lines to look at, claims denied for certain."""
     action, certainty = weighed.action, weighed.certainty
@@ -292,7 +312,7 @@ def _decision(
     batch: Batch,
     model: ModelAnswer,
     policy: Policy,
-    fraud_score: NDArray[np.float64],
+    score: NDArray[np.float64],
     line_denied: Bools,
     claim_denied: Bools,
 ) -> NDArray[np.int8]:
@@ -308,7 +328,7 @@ def _decision(
     format_rule = np.array([r.category is Category.FORMAT for r in findings.rules], np.bool_)
     format_rejects = has((action == Action.REJECT) & format_rule[findings.rule])
     unpriced_rejects = has((action == Action.REJECT) & ~format_rule[findings.rule])
-    high = fraud_score >= thresholds.deny_min
+    high = score >= thresholds.deny_min
     some_denied = batch.any_line(line_denied) & (not policy.auto_partial)
     format_mode = Decision.REJECT if policy.format_reject_mode == "reject" else Decision.REVIEW
     rungs = (
@@ -319,7 +339,7 @@ def _decision(
         (some_denied, Decision.REVIEW),
         (format_rejects, format_mode),
         (unpriced_rejects | has((action == Action.PEND) | (denies & ~sure)), Decision.REVIEW),
-        (fraud_score >= thresholds.review_min, Decision.REVIEW),
+        (score >= thresholds.review_min, Decision.REVIEW),
         (_model_rejects(model, policy, thresholds, claims), _model_mode(policy)),
         (has(~suppressed), Decision.INFORMATIONAL),
     )

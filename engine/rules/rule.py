@@ -206,6 +206,8 @@ class Rule:
     uses_history: bool
     prevails: bool
     """It wins its families whatever the others weigh."""
+    never_alone: bool
+    """It may add to what others find, and alone moves no claim out of payment."""
     summary: str
     needs: tuple[str, ...]
     find: Find
@@ -241,6 +243,7 @@ def rule(
     caveat: str = "",
     uses_history: bool = False,
     prevails: bool = False,
+    never_alone: bool = False,
 ) -> Callable[[Find], Rule]:
     """Declare the rule that the decorated function finds.
 
@@ -265,6 +268,7 @@ def rule(
         caveat: What is unverified about the rule.
         uses_history: Earlier claims of the member count too; without them an answer says `partial`.
         prevails: The rule wins its families whatever the others weigh.
+        never_alone: It may add to what others find, and alone moves no claim out of payment.
     """
     own_stake = stake_of(action, scope) if stake is None else stake
     cases = tuple(
@@ -311,6 +315,7 @@ def rule(
             caveat=caveat,
             uses_history=uses_history,
             prevails=prevails,
+            never_alone=never_alone,
             summary=inspect.cleandoc(find.__doc__ or "").split("\n\n")[0].replace("\n", " "),
             needs=needs,
             find=find,

@@ -17,7 +17,7 @@ from engine.gathered import OK, Gathered, ModelAnswer
 from engine.match import Match
 from engine.overrides import effects_of
 from engine.pipeline import Engine
-from engine.policy import Override, Policy
+from engine.policy import Override, Policy, PolicyError
 from engine.policy_document import policy_of
 from engine.rules import all_rules
 from engine.rules.rule import Certainty, Hits, NotEvaluated, example, line
@@ -571,6 +571,34 @@ def test_rule_that_a_policy_switches_off_for_all_is_not_run(sample_reference):
     judged = engine.judge(read, Gathered(ModelAnswer.disabled()))
 
     assert "FWA_VOLUME_SPIKE" not in {rule.id for rule in judged.findings.rules}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"review_min": 0.05},
+        {"deny_min": 0.05, "review_min": 0.05},
+        {"score_mode": "additive", "review_min": 0.05},
+        {"overrides": [{"rule_id": "FWA_HIGH_RISK_SPECIALTY", "weight": 0.5}]},
+    ],
+)
+def test_a_listed_specialty_alone_moves_no_claim_out_of_payment(sample_reference, document):
+    biller = {"billing_provider": {"taxonomy": "332BP3500X"}}
+    alone = claim_of(example("", line("99213"), **biller))
+    beside = claim_of(example("", line("99213", charge=400), person_id="OTHER", **biller), "C2")
+
+    [noted, reviewed] = results(sample_reference, document, alone, beside)
+
+    assert [hit.rule_id for hit in noted.hits] == ["FWA_HIGH_RISK_SPECIALTY"]
+    assert noted.decision == pb.DECISION_INFORMATIONAL
+    assert reviewed.decision == pb.DECISION_REVIEW, "with others it counts"
+
+
+def test_a_listed_specialty_may_not_ask_for_a_person(sample_reference):
+    document = {"overrides": [{"rule_id": "FWA_HIGH_RISK_SPECIALTY", "action": "pend"}]}
+
+    with pytest.raises(PolicyError, match=r"overrides\[0\]\.action.*may only note"):
+        results(sample_reference, document)
 
 
 def test_every_filter_is_tried(sample_reference):

@@ -29,9 +29,10 @@ from engine.rules.rule import (
     certainty=Certainty.ADVISE,
     cites="Tenant policy of the special investigations unit",
     datasets=("high_risk_specialties",),
+    never_alone=True,
     evidence={"taxonomy": Kind.CODE},
-    caveat="A note only: alone it moves no claim out of payment. A list of specialties is a blunt "
-    "measure; look for bias before using it.",
+    caveat="A note only: alone it moves no claim out of payment, whatever a policy says. A list of "
+    "specialties is a blunt measure; look for bias before using it.",
     examples=[
         example(
             "a biller of a listed specialty",
