@@ -58,6 +58,11 @@ class _Supersession(Table):
     """Earlier claim and message, ascending."""
     ordinal: Ints
 
+    @classmethod
+    def none(cls) -> Self:
+        """Return that nothing is replaced."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Past:
@@ -78,15 +83,15 @@ class Past:
     """Rows of lines by member and day."""
     _member_day: Ints
     """Member and day of those rows, ascending."""
+    _claims_by_member: Ints
+    """Rows of claims by member."""
     _has_past: Bools
     """Which members have earlier claims, by their number in the pass."""
-    _days_max: int
-    """Most days that a line spans."""
     _same_id: Ints
     """Number of each earlier claim's id."""
     _own_id: Ints
     """The same numbering for the claims of the pass."""
-    _superseded: _Supersession
+    _superseded: _Supersession = field(default_factory=_Supersession.none)
     _of_day: SeenPairs = field(default_factory=SeenPairs.none)
     """Lines with those of their own day, for all lines: half a dozen rules ask for them."""
 
@@ -121,8 +126,8 @@ class Past:
         has_past[claims.member] = True
         member_day = _member_day(lines.member, lines.service_from)
         order = np.argsort(member_day, kind="stable")
-        days = (lines.service_to - lines.service_from).astype(np.int64)
-        same, own, superseded = _identities(batch, ids, claims, message, ordinal)
+        by_member = np.argsort(claims.member, kind="stable")
+        same, own = _numbered(batch, ids)
         past = cls(
             claim_ids=ids,
             claims=claims,
@@ -133,12 +138,12 @@ class Past:
             has_history=has_history,
             _by_member=order,
             _member_day=member_day[order],
+            _claims_by_member=by_member,
             _has_past=has_past,
-            _days_max=max(int(days.max(initial=0)), 0),
             _same_id=same,
             _own_id=own,
-            _superseded=superseded,
         )
+        past = replace(past, _superseded=past._supersession(batch))
         day = batch.lines.service_from
         return replace(past, _of_day=past.pairs(batch, np.arange(len(day)), day, day))
 
@@ -219,22 +224,57 @@ class Past:
         """Return claims of the pass, each with a claim of its past, as (claim, earlier claim)."""
         if not len(self.claims) or not len(claim):
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        claim = claim[self._has_past[batch.claims.member[claim]]]
-        order = np.argsort(self.claims.member, kind="stable")
-        members = self.claims.member[order]
-        place, at = equal_in(members, batch.claims.member[claim])
-        left, earlier = claim[place], order[at]
+        left, earlier = self._of_member(batch, claim)
         seen = self._sees(batch, left, earlier)
         return left[seen], earlier[seen]
+
+    def _of_member(self, batch: Batch, claim: Ints) -> tuple[Ints, Ints]:
+        """Return claims of the pass, each with every earlier claim of its member."""
+        claim = claim[self._has_past[batch.claims.member[claim]]]
+        order = self._claims_by_member
+        place, at = equal_in(self.claims.member[order], batch.claims.member[claim])
+        return claim[place], order[at]
+
+    def _before(self, batch: Batch, claim: Ints, earlier: Ints) -> Bools:
+        """Pairs whose earlier claim is committed, or comes before in the same message."""
+        message, ordinal = batch.claims.message[claim], batch.claims.ordinal[claim]
+        same_message = self.claim_message[earlier] == message
+        before: Bools = (self.claim_message[earlier] == _COMMITTED) | (
+            same_message & (self.claim_ordinal[earlier] < ordinal)
+        )
+        return before
+
+    def _supersession(self, batch: Batch) -> _Supersession:
+        """Return which earlier claims the claims of the pass take the place of.
+
+        Control numbers are matched with ids without regard to case.
+        """
+        replaces = np.isin(batch.claims.frequency, _TAKES_THE_PLACE)
+        claim, earlier = self._of_member(
+            batch, np.flatnonzero(replaces | (batch.claims.version > 1))
+        )
+        older = (self._same_id[earlier] == self._own_id[claim]) & (
+            self.claims.version[earlier] < batch.claims.version[claim]
+        )
+        named, words = replaces[claim], np.zeros(len(self.claims), np.int64)
+        for each in np.unique(earlier[named]).tolist():
+            words[each] = word_key(self.claim_ids[each])
+        named &= words[earlier] == batch.claims.control_number[claim]
+        taken = self._before(batch, claim, earlier) & (older | named)
+        claim, earlier = claim[taken], earlier[taken]
+        keys = _claim_in_message(earlier, batch.claims.message[claim])
+        ordinal = batch.claims.ordinal[claim]
+        order = np.lexsort((ordinal, keys))
+        key, first = np.unique(keys[order], return_index=True)
+        return _Supersession(key, ordinal[order][first])
 
     def _sees(self, batch: Batch, claim: Ints, earlier: Ints) -> Bools:
         """Pairs of a claim of the pass and an earlier one that it sees."""
         message, ordinal = batch.claims.message[claim], batch.claims.ordinal[claim]
-        committed = self.claim_message[earlier] == _COMMITTED
-        before = (self.claim_message[earlier] == message) & (self.claim_ordinal[earlier] < ordinal)
         # By the claim's own days, so that what else is in the pass shows it no more than alone.
         recent = self.claims.service_to[earlier] >= batch.claims.service_from[claim] - _LOOK_BACK
-        seen = (committed & recent) | before
+        seen = self._before(batch, claim, earlier)
+        seen &= recent | (self.claim_message[earlier] != _COMMITTED)
         seen &= self._same_id[earlier] != self._own_id[claim]
         seen &= self.claims.frequency[earlier] != _VOID
         table = self._superseded
@@ -351,34 +391,10 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _identities(
-    batch: Batch, ids: Sequence[str], claims: EarlierClaims, message: Ints, ordinal: Ints
-) -> tuple[Ints, Ints, _Supersession]:
-    """Number the ids of earlier claims and own ones, and say which earlier claim is replaced.
-
-    Control numbers are matched with ids without regard to case.
-    """
-    none = _Supersession(np.empty(0, np.int64), np.empty(0, np.int64))
+def _numbered(batch: Batch, ids: Sequence[str]) -> tuple[Ints, Ints]:
+    """Number the ids of earlier claims, and those of the pass alike."""
     if not ids:
-        return np.empty(0, np.int64), np.zeros(len(batch.claims), np.int64), none
+        return np.empty(0, np.int64), np.zeros(len(batch.claims), np.int64)
     received, numbers = batch.received.claim_ids, _Numbers()
     own = np.array([numbers[received[n]] for n in batch.claims.ordinal.tolist()], np.int64)
-    same = np.array([numbers[each] for each in ids], np.int64)
-    frequency = batch.claims.frequency
-    replaces = np.isin(frequency, _TAKES_THE_PLACE)
-    keys, ordinals = [], []
-    for claim in np.flatnonzero(replaces | (batch.claims.version > 1)).tolist():
-        in_message, at = int(batch.claims.message[claim]), int(batch.claims.ordinal[claim])
-        seen = (message == _COMMITTED) | ((message == in_message) & (ordinal < at))
-        seen &= claims.member == batch.claims.member[claim]
-        version, control = batch.claims.version[claim], batch.claims.control_number[claim]
-        for earlier in np.flatnonzero(seen).tolist():
-            older = same[earlier] == own[claim] and claims.version[earlier] < version
-            if older or (replaces[claim] and word_key(ids[earlier]) == control):
-                keys.append((earlier << 32) + in_message)
-                ordinals.append(at)
-    if not keys:
-        return same, own, none
-    order = np.lexsort((ordinals, keys))
-    key, first = np.unique(np.array(keys, np.int64)[order], return_index=True)
-    return same, own, _Supersession(key, np.array(ordinals, np.int64)[order][first])
+    return np.array([numbers[each] for each in ids], np.int64), own
