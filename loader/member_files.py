@@ -116,7 +116,7 @@ def _code(text: str) -> int:
 
 
 def _npi(text: str) -> int:
-    if text and not (text.isascii() and text.isdigit() and len(text) == _NPI_DIGITS):
+    if text and not (text.isascii() and text.isdigit() and len(text) == _NPI_DIGITS and int(text)):
         raise _BadCellError("is no NPI", "ten digits, or nothing for any provider")
     return int(text or 0)
 

@@ -176,6 +176,8 @@ OTHER_FAULTS = [
     ("accumulators", "member_id,benefit,used,period_to", "SECRET,b,1,2025-12-31", "period_from"),
     ("authorizations", "member_id,number,effective,approved,npi", "SECRET,1,2025-01-01,yes,12",
      "npi"),
+    ("authorizations", "member_id,number,effective,approved,npi",
+     "SECRET,1,2025-01-01,yes,0000000000", "npi"),
     ("authorizations", "member_id,number,effective,approved,code_first",
      "SECRET,1,2025-01-01,yes,97110", "code_last"),
     ("authorizations", "member_id,number,effective,approved,code_first",
