@@ -25,6 +25,8 @@ DIAGNOSIS_BITS: Final = 44
 ZIP_BITS: Final = 17
 DAY_BITS: Final = 17
 NPI_BITS: Final = 34
+ZIP_REGION_FIRST: Final = 100_000
+"""The first three digits of ZIP codes are numbers from here on: 00601 is no place of 601."""
 DAY_FIRST: Final = np.datetime64("1900-01-01", "D").astype(np.int64)
 """The day that counts as 0 in a key."""
 _HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)

@@ -58,7 +58,7 @@ from loader.snapshot.row_counts import check_row_counts
 from loader.snapshot.table import Table
 from loader.snapshot.unit_limits import DME, HOSPITAL, PRACTITIONER, read_unit_limits
 
-PARSER_VERSION: Final = "3"
+PARSER_VERSION: Final = "4"
 """Raised with every change of what is read out of the same files."""
 
 Read = Callable[[Sequence[PublishedFile]], Table]

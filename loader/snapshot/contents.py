@@ -250,6 +250,11 @@ def _range_end(text: Callable[[int], str]) -> Callable[[int], str]:
     return lambda number: "" if number in {ANY, keys.KEY_MAX} else text(number)
 
 
+def _zip_or_region(number: int) -> str:
+    region = number - keys.ZIP_REGION_FIRST
+    return f"{number:05d}" if region < 0 else f"{region:03d}"
+
+
 _WORDS_OF_FORMS: Final[Mapping[Form, Callable[[int], Value]]] = {
     Form.PROCEDURES: _range_end(text36),
     Form.REVENUE_CODES: _range_end(text36),
@@ -257,6 +262,7 @@ _WORDS_OF_FORMS: Final[Mapping[Form, Callable[[int], Value]]] = {
     Form.DIAGNOSES: _range_end(_ordered_diagnosis),
     Form.ICD_PROCEDURES: _range_end(text36),
     Form.TAXONOMIES: _range_end(text36),
+    Form.ZIP: _zip_or_region,
     Form.PROCEDURE: text36,
     Form.REVENUE_CODE: text36,
     Form.MODIFIER: text36,

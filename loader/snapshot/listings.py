@@ -10,7 +10,7 @@ import numpy as np
 
 from engine.codes import code36
 from engine.tables.code_sets import diagnosis_order, diagnosis_order_last
-from engine.tables.keys import KEY_MAX
+from engine.tables.keys import KEY_MAX, ZIP_REGION_FIRST
 from engine.tables.listing import (
     ANY,
     ANY_PLACE,
@@ -49,6 +49,7 @@ _PATTERNS: Final[Mapping[Form, tuple[str, str]]] = {
 _COMPILED: Final = {form: re.compile(pattern) for form, (pattern, _) in _PATTERNS.items()}
 _TAXONOMY_LENGTH: Final = 10
 _ICD_PROCEDURE_LENGTH: Final = 7
+_ZIP_LENGTH: Final = 5
 
 
 def read_listing(spec: ListingSpec, files: Sequence[PublishedFile]) -> Table:
@@ -142,6 +143,11 @@ def _number(row: Row, each: ListingField) -> int:
     return int(text)
 
 
+def _zip(row: Row, each: ListingField) -> int:
+    region = 0 if len(row.text(each.name)) == _ZIP_LENGTH else ZIP_REGION_FIRST
+    return region + _number(row, each)
+
+
 def _word(row: Row, each: ListingField) -> int:
     return word_key(row.text(each.name))
 
@@ -180,7 +186,7 @@ _SCALARS: Final[Mapping[Form, Read]] = {
     Form.PLACE: _number,
     Form.NPI: _number,
     Form.TIN: _code,
-    Form.ZIP: _number,
+    Form.ZIP: _zip,
     Form.CARRIER: _number,
     Form.WORD: _word,
     Form.TEXT: _text,

@@ -22,6 +22,7 @@ from engine.rules.rule import (
     line,
     rule,
 )
+from engine.tables.keys import ZIP_REGION_FIRST
 from engine.tables.listing import Listing
 
 _EARTH_KM: Final = 6371.0088
@@ -85,6 +86,12 @@ _LIMIT: Final = {"km_max": 300}
             params=_LIMIT,
             hit=True,
         ),
+        example(
+            "00606, of Puerto Rico, is no place in the region 606",
+            line("99213"),
+            patient_zip="00606",
+            params=_LIMIT,
+        ),
     ],
 )
 def find(batch: Batch, reference: Reference, params: Params) -> Hits:
@@ -138,7 +145,7 @@ def _radians(
     centroids: Listing, zip5: Ints, day: NDArray[np.datetime64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], Bools]:
     row = centroids.match(zip5, day).first(len(zip5))
-    region = centroids.match(zip5 // 100, day).first(len(zip5))
+    region = centroids.match(ZIP_REGION_FIRST + zip5 // 100, day).first(len(zip5))
     row = np.where(row < 0, region, row)
     at = np.where(row < 0, 0, row)
     north, east = (

@@ -5,6 +5,7 @@ import pytest
 
 from engine.codes import code36
 from engine.reference import Reference
+from engine.tables.keys import ZIP_REGION_FIRST
 from engine.words import word_key
 from loader.snapshot.build import build
 from loader.snapshot.published import ReferenceFileError
@@ -124,3 +125,18 @@ def test_days_that_touch_do_not_overlap(built):
 
     assert rows(listing, "27447", "2024-12-31") == [0]
     assert rows(listing, "27447", "2025-01-01") == [1]
+
+
+def test_five_digits_of_a_zip_and_three_of_another_are_two_places(built):
+    content = (
+        "tenant_id,zip,latitude,longitude,effective_from,effective_to\n"
+        ",606,41.8400,-87.6800,,\n,00606,18.1800,-66.9800,,\n"
+    )
+    listing = built("zip_centroids", content).listing("zip_centroids")
+
+    def latitude(zip_number: int) -> list[int]:
+        found = listing.match(np.array([zip_number]), np.array(["2025-01-01"], "datetime64[D]"))
+        return found["latitude"].tolist()
+
+    assert latitude(606) == [181800]
+    assert latitude(ZIP_REGION_FIRST + 606) == [418400]
