@@ -480,8 +480,10 @@ ELSEWHERE = (
     {"service_to": "1999-12-31"},
     {"received_from": "2999-01-01"},
 )
+# Of these the policy refuses some changes.
+GUARDED = {"OIG_EXCLUSION", "NCCI_MUE", *(each.id for each in all_rules() if each.never_alone)}
 OF_A_RULE = st.fixed_dictionaries(
-    {"rule_id": st.sampled_from([each.id for each in all_rules()])},
+    {"rule_id": st.sampled_from([each.id for each in all_rules() if each.id not in GUARDED])},
     optional={
         "enabled": st.booleans(),
         "shadow": st.booleans(),
@@ -491,7 +493,7 @@ OF_A_RULE = st.fixed_dictionaries(
         "severity": st.sampled_from(["low", "critical"]),
         "carc": st.just("16"),
     },
-).filter(lambda each: len(each) > 1 and each["rule_id"] not in {"OIG_EXCLUSION", "NCCI_MUE"})
+).filter(lambda each: len(each) > 1)
 OF_THRESHOLDS = st.fixed_dictionaries(
     {"review_min": st.floats(0, 0.3), "deny_min": st.floats(0.3, 1)}
 )
