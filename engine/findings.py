@@ -15,8 +15,9 @@ from engine.policy import Policy
 from engine.pricing import Allowed
 from engine.reference import Reference
 from engine.rules.ncci.pair_edits import find_pair_edits
-from engine.rules.rule import Action, Category, Certainty, Hits, Rule
+from engine.rules.rule import Action, Category, Certainty, Hits, NotEvaluated, Rule
 
+_OF_THE_PAST: Final = {"past", "pair_edits"}
 _NOT_OF_CODING: Final = (Category.ELIGIBILITY, Category.TIMELY_FILING, Category.COB)
 
 
@@ -174,9 +175,14 @@ def _denies(action: Any, certainty: Any) -> Any:
 
 def hits_of(rule: Rule, inputs: Mapping[str, Any], effects: Effects) -> Hits:
     """Run one rule, handing it what it asks for and no more."""
-    return rule.find(
+    hits = rule.find(
         **{need: effects.params(rule) if need == "params" else inputs[need] for need in rule.needs}
     )
+    crowded = inputs["past"].crowded
+    if not (crowded.any() and _OF_THE_PAST.intersection(rule.needs)):
+        return hits
+    gap = NotEvaluated("crowded_member", claims=crowded)
+    return replace(hits, not_evaluated=(*hits.not_evaluated, gap))
 
 
 def coverage(findings: Findings, batch: Batch) -> dict[str, Coverage]:

@@ -22,6 +22,12 @@ _VOID: Final = code36("8")
 _TAKES_THE_PLACE: Final = (code36("7"), _VOID)
 _COMMITTED: Final = -1
 _LOOK_BACK: Final = np.timedelta64(LOOK_BACK_DAYS, "D")
+_LINES_OF_A_DAY: Final = 256
+"""Most lines of a member, day and message that later claims of the message are compared with.
+
+Nobody has so many. A placeholder that stands for whoever is not known has: the pairs of its lines
+grow with their square, and are of different people anyway.
+"""
 _DAY_BITS: Final = 20
 _DAY_ZERO: Final = 200_000
 """Days are counted from long before any claim, so that a span may reach below all of them."""
@@ -79,6 +85,9 @@ class Past:
     """Row of each claim's first line in `lines`, which are in the order of the claims."""
     has_history: bool
     """Committed history was gathered; without it what rests on history is partial."""
+    crowded: Bools
+    """Claims of the pass that are not compared with all lines before them, for there are too many
+    of one day: what is found of them holds, and there may be more."""
     _by_member: Ints
     """Rows of lines by member and day."""
     _member_day: Ints
@@ -126,6 +135,10 @@ class Past:
         has_past[claims.member] = True
         member_day = _member_day(lines.member, lines.service_from)
         order = np.argsort(member_day, kind="stable")
+        line_message = message[lines.claim]
+        left_out = _beyond_a_day(member_day[order], line_message[order])
+        crowded = _after(batch, claims, lines.claim[order[left_out]], message, ordinal)
+        order = order[~left_out]
         by_member = np.argsort(claims.member, kind="stable")
         same, own = _numbered(batch, ids)
         past = cls(
@@ -136,6 +149,7 @@ class Past:
             lines=lines,
             line_start=np.searchsorted(lines.claim, np.arange(len(claims))),
             has_history=has_history,
+            crowded=crowded,
             _by_member=order,
             _member_day=member_day[order],
             _claims_by_member=by_member,
@@ -347,7 +361,7 @@ def pointed_diagnoses(batch: Batch, line: Ints) -> Ints:
 def _members_with_several_claims(batch: Batch) -> Ints:
     """Rows of the claims whose member has other claims in the same message."""
     claims = batch.claims
-    key = claims.message.astype(np.int64) * (1 << 32) + claims.member
+    key = _member_in_message(claims.member, claims.message)
     _, place, count = np.unique(key, return_inverse=True, return_counts=True)
     return np.flatnonzero(count[place] > 1)
 
@@ -377,6 +391,34 @@ def _member_day(member: Ints, day: Dates) -> Ints:
     return (member.astype(np.int64) << _DAY_BITS) + np.clip(
         days + _DAY_ZERO, 0, (1 << _DAY_BITS) - 1
     )
+
+
+def _beyond_a_day(member_day: Ints, message: Ints) -> Bools:
+    """Return which lines, in the order of members, days and messages, are not compared."""
+    place = np.arange(len(member_day))
+    begins = np.ones(len(member_day), np.bool_)
+    begins[1:] = (np.diff(member_day) != 0) | (np.diff(message) != 0)
+    number = place - np.maximum.accumulate(np.where(begins, place, 0))
+    return (number >= _LINES_OF_A_DAY) & (message != _COMMITTED)
+
+
+def _after(
+    batch: Batch, claims: EarlierClaims, left_out: Ints, message: Ints, ordinal: Ints
+) -> Bools:
+    """Return which claims of the pass come after an earlier one of which lines are left out."""
+    key = _member_in_message(claims.member[left_out], message[left_out])
+    groups, at = np.unique(key, return_inverse=True)
+    first = np.full(len(groups) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, at, ordinal[left_out])
+    own = _member_in_message(batch.claims.member, batch.claims.message)
+    place = np.minimum(np.searchsorted(groups, own), max(len(groups) - 1, 0))
+    same = groups[place] == own if len(groups) else np.zeros(len(own), np.bool_)
+    after: Bools = same & (batch.claims.ordinal > first[place])
+    return after
+
+
+def _member_in_message(member: Ints, message: Ints) -> Ints:
+    return (message.astype(np.int64) << 32) + member
 
 
 def _claim_in_message(claim: Ints, message: Ints) -> Ints:

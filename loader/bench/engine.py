@@ -51,6 +51,7 @@ def measure_engine(snapshot: Path, *, count: int, runs: int) -> dict[str, Any]:
         "rules_share_percent": {
             name: round(100 * us / sum(rules.values()), 1) for name, us in rules.items()
         },
+        "crowded_pass_ratio": _crowded_ratio(engine, passes[0], runs),
         "evaluated_share": _shares(engine, passes[0]),
         "snapshot_open_s": round(open_s, 3),
         "rss_mb": rss_mb(),
@@ -112,6 +113,19 @@ def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
 
     costs = {rule.id: cost(rule) for rule in engine.rules}
     return dict(sorted(costs.items(), key=lambda each: -each[1]))
+
+
+def _crowded_ratio(engine: Engine, wire: list[bytes], runs: int) -> float:
+    """Time of a pass that is one message of one member and day, in times of an ordinary pass."""
+    template = _parse(wire)[0].claims[0]
+    crowd = score_pb2.ClaimBatch(claims=[template] * PASS_CLAIMS)
+    for number, claim in enumerate(crowd.claims):
+        claim.claim_id = f"CROWD{number}"
+    crowded = [crowd.SerializeToString()]
+    seconds = [
+        [sum(_run(engine, [each]).values()) for each in (crowded, wire)] for _ in range(runs)
+    ]
+    return round(median(one / other for one, other in seconds), 2)
 
 
 def _shares(engine: Engine, wire: list[bytes]) -> dict[str, float]:

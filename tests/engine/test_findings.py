@@ -263,6 +263,21 @@ def test_gaps_are_told_by_reason_with_their_claims():
     assert gaps["no_row"][1][1] is None
 
 
+def test_rules_that_look_at_a_crowded_past_say_so_and_no_others():
+    crowd = batch_of(*[("99213",)] * 258)
+
+    @declared(id="LOOKS")
+    def looks(past):
+        """Look at the past."""
+        return Hits.none()
+
+    gaps = unjudged(found(crowd, looks, finds("DOES_NOT", Hits.none())), crowd)
+
+    [(rule_id, lines, concerned)] = gaps.pop("crowded_member")
+    assert (rule_id, lines, np.flatnonzero(concerned).tolist()) == ("LOOKS", None, [257])
+    assert gaps == {}
+
+
 def test_gap_that_concerns_nobody_is_not_told():
     nobody = (
         NotEvaluated("no_row", lines=np.zeros(3, np.bool_)),

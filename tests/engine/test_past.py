@@ -138,3 +138,30 @@ def test_a_facility_and_a_professional_are_two_providers():
     facility = claim("B", line("99213"), institutional=True)
 
     assert provider(batch_of([claim("A"), facility])) == [False]
+
+
+def test_of_a_crowded_day_the_first_lines_are_compared_and_the_rest_is_said_to_be_missing():
+    batch = batch_of([claim(f"N{number}") for number in range(300)])
+
+    past = Past.of(batch, None)
+    pairs = past.pairs_of_day(batch, np.arange(len(batch.lines)))
+
+    compared = np.bincount(pairs.line, minlength=300)
+    assert compared.tolist() == [min(number, 256) for number in range(300)]
+    assert set(pairs.earlier.tolist()) == set(range(256))
+    assert np.flatnonzero(past.crowded).tolist() == list(range(257, 300))
+
+
+def test_no_day_is_crowded_by_other_messages_members_or_days():
+    day = "2025-03-11"
+    batch = batch_of(
+        [claim(f"A{number}") for number in range(200)],
+        [claim(f"B{number}") for number in range(200)],
+        [claim(f"C{number}", person_id="OTHER") for number in range(200)]
+        + [claim(f"D{number}") for number in range(200)]
+        + [claim(f"E{number}", day=day) for number in range(200)],
+    )
+    history = history_of(*(claim(f"H{number}") for number in range(300)))
+
+    assert not Past.of(batch, None).crowded.any()
+    assert not Past.of(batch, history).crowded.any()

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from engine.codes import code36
 from engine.columns import PROFESSIONAL, Batch, Bools, Dates, Ints
+from engine.joins import in_runs
 from engine.past import Past
 
 _REPLACEMENT, _VOID = code36("7"), code36("8")
@@ -69,15 +70,29 @@ def _same_head(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
 
 def _same_lines(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
     """Pairs of claims with equally many lines that are the same in any order."""
-    count = batch.claims.lines[claim]
-    pair = np.repeat(np.arange(len(claim)), count)
-    within = np.arange(len(pair)) - np.repeat(np.cumsum(count) - count, count)
-    professional = batch.claims.type[claim][pair] == PROFESSIONAL
-    own = _keys(batch.lines, batch.claims.line_start[claim][pair] + within, professional)
-    other = _keys(past.lines, past.line_start[earlier][pair] + within, professional)
-    differs = np.zeros(len(pair), np.bool_)
-    for one, two in zip(_sorted(own, pair), _sorted(other, pair), strict=True):
-        differs |= one != two
+    own, place = np.unique(claim, return_inverse=True)
+    other, there = np.unique(earlier, return_inverse=True)
+    counts = batch.claims.lines[own], past.line_count[other]
+    professional = batch.claims.type[own] == PROFESSIONAL, past.claims.type[other] == PROFESSIONAL
+    owner, row = in_runs(batch.claims.line_start[own], counts[0])
+    owner_there, row_there = in_runs(past.line_start[other], counts[1])
+    keys = [
+        np.concatenate(both)
+        for both in zip(
+            _keys(batch.lines, row, professional[0][owner]),
+            _keys(past.lines, row_there, professional[1][owner_there]),
+            strict=True,
+        )
+    ]
+    # Lines with the same content have the same number, and each claim's are in order.
+    numbers = np.unique(np.stack(keys, axis=1), axis=0, return_inverse=True)[1]
+    number, number_there = np.split(numbers, [len(row)])
+    number = number[np.lexsort((number, owner))]
+    number_there = number_there[np.lexsort((number_there, owner_there))]
+    begins, begins_there = (np.cumsum(count) - count for count in counts)
+    pair, at = in_runs(begins[place], counts[0][place])
+    _, at_there = in_runs(begins_there[there], counts[1][there])
+    differs = number[at] != number_there[at_there]
     same: Bools = np.bincount(pair[differs], minlength=len(claim)) == 0
     return same
 
@@ -100,8 +115,3 @@ def _keys(lines: Any, row: Ints, professional: Bools) -> list[NDArray[np.int64]]
 def _number(day: Dates) -> NDArray[np.int64]:
     """Days as integers, so that an absent one is equal to an absent one."""
     return day.astype("datetime64[D]").view(np.int64)
-
-
-def _sorted(keys: list[NDArray[np.int64]], pair: Ints) -> list[NDArray[np.int64]]:
-    order = np.lexsort((*keys, pair))
-    return [key[order] for key in keys]
