@@ -7,6 +7,7 @@ import numpy as np
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints
 from engine.facts import Facts
+from engine.joins import equal_in
 from engine.past import Past
 from engine.reference import Reference
 from engine.rules.billers import month_of
@@ -52,8 +53,8 @@ _LONG_AGO: Final = np.timedelta64(40_000, "D")
     },
     uses_history=True,
     caveat="The month is the one that the line names, or one more than the months of earlier "
-    "rentals of the code in history, whichever is later; history reaches back 400 days. Rentals "
-    "together are compared by charges.",
+    "rentals of the code, on the claim and in history, whichever is later; history reaches back "
+    "400 days. Rentals together are compared by charges.",
     examples=[
         example(
             "the fourteenth month of thirteen",
@@ -73,6 +74,29 @@ _LONG_AGO: Final = np.timedelta64(40_000, "D")
                 claim_before(line("E0445-RR", day=f"2025-{month:02d}-15")) for month in (7, 8, 9)
             ],
             hit=True,
+        ),
+        example(
+            "three months on one claim, of which one was billed before",
+            *(line("E0445-RR", day=f"2025-{month:02d}-15") for month in (8, 9, 10)),
+            earlier=[claim_before(line("E0445-RR", day="2025-07-15"))],
+            hit=True,
+            hit_lines=(3,),
+        ),
+        example(
+            "two lines of one month on one claim are one month",
+            line("E0445-RR"),
+            line("E0445-RR"),
+            earlier=[
+                claim_before(line("E0445-RR", day=f"2025-{month:02d}-15")) for month in (8, 9)
+            ],
+        ),
+        example(
+            "two lines of one claim are together above the purchase price",
+            line("E0260-RR", charge=300, purchase_price_cents=50_000),
+            line("E0260-RR", charge=300, purchase_price_cents=50_000),
+            hit=True,
+            hit_lines=(2,),
+            variant="purchase_price",
         ),
         example(
             "two in one month are one month",
@@ -143,21 +167,38 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past) -> Hits:
 
 
 def _rented_before(batch: Batch, past: Past, line: Ints) -> tuple[Ints, Ints, Ints]:
-    """Months, charges and the last claim of earlier rentals of each line's item."""
+    """Months, charges and the last claim of earlier rentals of each line's item.
+
+    Args:
+        batch: The pass.
+        past: Its past.
+        line: Rows of the lines that rent something, ascending, shape (n,).
+    """
     months, cents = np.zeros((2, len(line)), np.int64)
     claim = np.full(len(line), -1, np.int64)
-    on: Dates = batch.lines.service_from[line]
+    lines = batch.lines
+    on: Dates = lines.service_from[line]
     pairs = past.counted(past.pairs(batch, line, on - _LONG_AGO, on))
     earlier = pairs.earlier
     rented = past.lines.is_rental[earlier] | (past.lines.modifiers[earlier] == _RENTAL).any(axis=1)
     same = past.lines.procedure[earlier] == batch.lines.procedure[pairs.line]
     pairs = pairs.where(rented & same)
     at, earlier = np.searchsorted(line, pairs.line), pairs.earlier
-    day = past.lines.service_from[earlier]
-    distinct = np.unique(np.stack([at, month_of(day)], axis=1), axis=0)
+    # The lines of one claim before the line: of an earlier day, or named first on the same day.
+    item = np.unique(np.stack([lines.claim[line], lines.procedure[line]]), axis=1,
+        return_inverse=True)[1]  # fmt: skip
+    order = np.argsort(item, kind="stable")
+    place, found = equal_in(item[order], item)
+    other = order[found]
+    before = (on[other] < on[place]) | ((on[other] == on[place]) & (other < place))
+    place, other = place[before], other[before]
+    rental = np.concatenate([at, place])
+    day = np.concatenate([past.lines.service_from[earlier], on[other]])
+    charge = np.concatenate([past.lines.charge_cents[earlier], lines.charge_cents[line[other]]])
+    distinct = np.unique(np.stack([rental, month_of(day)], axis=1), axis=0)
     current = distinct[:, 1] == month_of(on)[distinct[:, 0]]
     np.add.at(months, distinct[~current, 0], 1)
-    np.add.at(cents, at, past.lines.charge_cents[earlier])
-    order = np.lexsort((past.lines.claim[earlier], day, at))
+    np.add.at(cents, rental, charge)
+    order = np.lexsort((past.lines.claim[earlier], past.lines.service_from[earlier], at))
     claim[at[order]] = past.lines.claim[earlier[order]]
     return months, cents, claim
