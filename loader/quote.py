@@ -23,7 +23,8 @@ NO_CHARGE_CENTS: Final = 9_999_999_99
 _CODE: Final = re.compile(r"[0-9A-Z]{5}")
 _MODIFIER: Final = re.compile(r"[0-9A-Z]{2}")
 _PLACE: Final = re.compile(r"[0-9]{2}")
-_ZIP: Final = re.compile(r"[0-9]{5}([0-9]{4})?")
+_ZIP: Final = re.compile(r"[0-9]{5}(-?[0-9]{4})?")
+_NPI: Final = re.compile(r"[0-9]{10}")
 _LINE: Final = re.compile(r"([^-x]+)((?:-[^-x]+)*)(?:x(.+))?", re.IGNORECASE)
 _STATUS: Final = {
     score_pb2.PRICE_STATUS_PRICED: "priced",
@@ -161,7 +162,9 @@ def quote(
         raise QuoteError(f"{zip_code!r} is no ZIP code; expected five or nine digits")
     if not _PLACE.fullmatch(place):
         raise QuoteError(f"{place!r} is no place of service; expected two digits, such as 11")
-    claim = _claim(lines, day, zip_code, place, parties)
+    if parties.npi and not _NPI.fullmatch(parties.npi):
+        raise QuoteError(f"{parties.npi!r} is no NPI; expected ten digits")
+    claim = _claim(lines, day, zip_code.replace("-", ""), place, parties)
     engine = Engine((), reference.for_tenant(parties.tenant), Policy())
     read = engine.read([score_pb2.ClaimBatch(claims=[claim])])
     [answer] = engine.score(read, Gathered(ModelAnswer.disabled()), [score_pb2.VIEW_TRACE])
@@ -178,7 +181,11 @@ def quote(
         policy_version=answer.provenance.policy_version,
         engine_version=answer.provenance.engine_version,
         stand_ins=tuple(answer.provenance.stand_ins),
-        warnings=tuple(_unknown_modifiers(reference, lines, day)),
+        warnings=(
+            *_unknown_modifiers(reference, lines, day),
+            *_unknown_place(reference, place, day),
+            *_unknown_tenant(reference, parties.tenant),
+        ),
     )
 
 
@@ -252,6 +259,17 @@ def _unknown_modifiers(
     if reference.modifiers.loaded:
         for modifier in np.array(modifiers)[~valid].tolist():
             yield f"modifier {modifier} is not in the table of modifiers on {day}"
+
+
+def _unknown_place(reference: Reference, place: str, day: date) -> Iterator[str]:
+    places, days = reference.place_of_service, np.array([day], "datetime64[D]")
+    if places.loaded and not places.assigned(np.array([int(place)]), days)[0]:
+        yield f"place of service {place} is not assigned on {day}"
+
+
+def _unknown_tenant(reference: Reference, tenant: str) -> Iterator[str]:
+    if tenant and reference.for_tenant(tenant) is reference:
+        yield f"no table has rows of tenant {tenant!r}: those for all tenants hold"
 
 
 def procedure_code(text: str) -> str:

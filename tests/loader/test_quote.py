@@ -148,6 +148,27 @@ def test_modifier_that_no_table_has_is_warned_of(sample_reference):
     assert quoted(sample_reference, "99213-25", zip5="35201").warnings == ()
 
 
+def test_place_and_tenant_that_no_table_has_are_warned_of(contracted):
+    asked = {"lines": [QuotedLine("99213")], "day": date(2025, 10, 15), "zip_code": "35201-0001"}
+
+    found = quote(contracted, place="00", parties=Parties("OTHER"), **asked)
+    known = quote(contracted, place="11", parties=Parties("T"), **asked)
+
+    assert found.warnings == (
+        "place of service 00 is not assigned on 2025-10-15",
+        "no table has rows of tenant 'OTHER': those for all tenants hold",
+    )
+    assert known.warnings == ()
+
+
+def test_npi_that_is_none_is_refused(worked):
+    with pytest.raises(QuoteError, match="ten digits"):
+        quote(
+            worked, [QuotedLine("99213")], day=DAY, zip_code=ZIP, place="11",
+            parties=Parties(npi="123"),
+        )  # fmt: skip
+
+
 def test_anesthesia_is_quoted_by_minutes(sample_reference):
     asked = [QuotedLine("00840", ("QK",), 90_000, minutes=True)]
 
@@ -257,6 +278,7 @@ def test_value_that_cannot_be_read_says_what_was_expected(read, text, told):
     [
         ({"zip5": "3520"}, "five or nine digits"),
         ({"pos": "1"}, "two digits"),
+        ({"zip5": "35201-67"}, "five or nine digits"),
         ({"day": date(1850, 1, 1)}, "no calendar date"),
     ],
 )
