@@ -371,7 +371,7 @@ def _insurance(fields: Fields) -> tuple[Ints, Ints]:
 def _members(fields: Fields) -> tuple[NDArray[np.int32], Sequence[tuple[str, str]]]:
     """Number the members of the pass, and name them; a claim without a member id has its own."""
     known = list(zip(fields.texts["payer_id"], fields.texts["person_id"], strict=True))
-    keys = [key if key[1] else row for row, key in enumerate(known)]
+    keys = [key if key[1].strip() else row for row, key in enumerate(known)]
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     persons = [key if isinstance(key, tuple) else (known[key][0], "") for key in numbers]
     return _mapped(numbers, keys, np.int32), persons

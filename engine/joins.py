@@ -1,8 +1,13 @@
 """Pairs of rows that belong together, without a loop over rows."""
 
+from collections.abc import Sequence
+from typing import Final
+
 import numpy as np
 
-from engine.columns import Ints
+from engine.columns import Dates, Ints
+
+_SPAN_MAX: Final = 2**62
 
 
 def in_runs(begin: Ints, width: Ints) -> tuple[Ints, Ints]:
@@ -26,3 +31,23 @@ def equal_in(ordered: Ints, probe: Ints) -> tuple[Ints, Ints]:
     """
     begin = np.searchsorted(ordered, probe)
     return in_runs(begin, np.searchsorted(ordered, probe, side="right") - begin)
+
+
+def equal_rows(probe: Sequence[Ints | Dates], held: Sequence[Ints | Dates]) -> tuple[Ints, Ints]:
+    """Return all pairs of rows equal in every column, as (row of the probe, row held).
+
+    Args:
+        probe: Columns of one table, each of shape (n,).
+        held: The same columns of the other, each of shape (m,).
+    """
+    count = len(probe[0])
+    rank, span = np.zeros(count + len(held[0]), np.int64), 1
+    for one, other in zip(probe, held, strict=True):
+        values, number = np.unique(np.concatenate([one, other]), return_inverse=True)
+        if span > _SPAN_MAX // max(len(values), 1):
+            rank = np.unique(rank, return_inverse=True)[1]
+            span = len(rank)
+        rank, span = rank * len(values) + number, span * len(values)
+    order = np.argsort(rank[count:], kind="stable")
+    place, at = equal_in(rank[count:][order], rank[:count])
+    return place, order[at]

@@ -15,19 +15,24 @@ from engine.bills import inpatient
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints, Table
 from engine.history import LOOK_BACK_DAYS, EarlierClaims, EarlierLines, History
-from engine.joins import equal_in, in_runs
+from engine.joins import equal_rows, in_runs
 from engine.words import word_key
 
 _VOID: Final = code36("8")
 _TAKES_THE_PLACE: Final = (code36("7"), _VOID)
 _COMMITTED: Final = -1
+_LONG_AGO: Final = np.datetime64("0001-01-01", "D")
 _LOOK_BACK: Final = np.timedelta64(LOOK_BACK_DAYS, "D")
 _LINES_OF_A_DAY: Final = 256
-"""Most lines of a member, day and message that later claims of the message are compared with.
+_LINES_OF_A_MEMBER: Final = 8_192
+"""Most lines of a member, and of a member's day, that claims are compared with: those of the latest
+committed claims, and the first ones of a message.
 
 Nobody has so many. A placeholder that stands for whoever is not known has: the pairs of its lines
 grow with their square, and are of different people anyway.
 """
+_PAIRS_AT_ONCE: Final = 1 << 20
+"""How many pairs are looked at before those that nobody sees are dropped: it bounds memory."""
 _DAY_BITS: Final = 20
 _DAY_ZERO: Final = 200_000
 """Days are counted from long before any claim, so that a span may reach below all of them."""
@@ -46,6 +51,14 @@ class SeenPairs:
     def none(cls) -> Self:
         """Return no pairs."""
         return cls(np.empty(0, np.int64), np.empty(0, np.int64))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the pairs of all parts."""
+        return cls(
+            np.concatenate([each.line for each in parts]),
+            np.concatenate([each.earlier for each in parts]),
+        )
 
     def __len__(self) -> int:
         """Count the pairs."""
@@ -86,14 +99,12 @@ class Past:
     has_history: bool
     """Committed history was gathered; without it what rests on history is partial."""
     crowded: Bools
-    """Claims of the pass that are not compared with all lines before them, for there are too many
-    of one day: what is found of them holds, and there may be more."""
+    """Claims of the pass that are not compared with all lines before them, for their member has too
+    many: what is found of them holds, and there may be more."""
     _by_member: Ints
     """Rows of lines by member and day."""
     _member_day: Ints
     """Member and day of those rows, ascending."""
-    _claims_by_member: Ints
-    """Rows of claims by member."""
     _has_past: Bools
     """Which members have earlier claims, by their number in the pass."""
     _same_id: Ints
@@ -135,11 +146,11 @@ class Past:
         has_past[claims.member] = True
         member_day = _member_day(lines.member, lines.service_from)
         order = np.argsort(member_day, kind="stable")
-        line_message = message[lines.claim]
-        left_out = _beyond_a_day(member_day[order], line_message[order])
-        crowded = _after(batch, claims, lines.claim[order[left_out]], message, ordinal)
-        order = order[~left_out]
-        by_member = np.argsort(claims.member, kind="stable")
+        end, line_message = claims.service_to[lines.claim], message[lines.claim]
+        left_out = _beyond(_LINES_OF_A_DAY, member_day, line_message, end)
+        left_out |= _beyond(_LINES_OF_A_MEMBER, lines.member, line_message, end)
+        crowded = _crowded(batch, claims, lines.claim[left_out], message, ordinal)
+        order = order[~left_out[order]]
         same, own = _numbered(batch, ids)
         past = cls(
             claim_ids=ids,
@@ -152,7 +163,6 @@ class Past:
             crowded=crowded,
             _by_member=order,
             _member_day=member_day[order],
-            _claims_by_member=by_member,
             _has_past=has_past,
             _same_id=same,
             _own_id=own,
@@ -192,6 +202,14 @@ class Past:
         begin = np.searchsorted(self._member_day, _member_day(member, first_day))
         end = np.searchsorted(self._member_day, _member_day(member, last_day), side="right")
         width = np.where(np.isnat(first_day) | np.isnat(last_day), 0, np.maximum(end - begin, 0))
+        pieces = np.cumsum(width) // _PAIRS_AT_ONCE
+        parts = np.split(np.arange(len(line)), np.flatnonzero(np.diff(pieces)) + 1)
+        return SeenPairs.joined(
+            [self._seen(batch, line[each], begin[each], width[each]) for each in parts]
+        )
+
+    def _seen(self, batch: Batch, line: Ints, begin: Ints, width: Ints) -> SeenPairs:
+        """Return lines with those that they see of a run of the lines by member and day."""
         run, at = in_runs(begin, width)
         left, earlier = line[run], self._by_member[at]
         seen = self._sees(batch, batch.lines.claim[left], self.lines.claim[earlier])
@@ -234,20 +252,51 @@ class Past:
         bill = self.claims.type_of_bill[self.lines.claim[pairs.earlier]]
         return ~inpatient(bill)
 
-    def claim_pairs(self, batch: Batch, claim: Ints) -> tuple[Ints, Ints]:
-        """Return claims of the pass, each with a claim of its past, as (claim, earlier claim)."""
+    def claim_pairs(
+        self,
+        batch: Batch,
+        claim: Ints,
+        *,
+        among: Bools | None = None,
+        alike: Sequence[str] = (),
+    ) -> tuple[Ints, Ints]:
+        """Return claims of the pass, each with a claim of its past, as (claim, earlier claim).
+
+        Args:
+            batch: The pass.
+            claim: Rows of claims, shape (n,).
+            among: Earlier claims that are looked at, a mask over `claims`; None for all.
+            alike: Columns that both have to be equal in.
+        """
         if not len(self.claims) or not len(claim):
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        left, earlier = self._of_member(batch, claim)
+        held = np.arange(len(self.claims)) if among is None else np.flatnonzero(among)
+        left, earlier = self._of_member(
+            batch,
+            claim,
+            held,
+            [getattr(batch.claims, name)[claim] for name in alike],
+            [getattr(self.claims, name)[held] for name in alike],
+        )
         seen = self._sees(batch, left, earlier)
         return left[seen], earlier[seen]
 
-    def _of_member(self, batch: Batch, claim: Ints) -> tuple[Ints, Ints]:
-        """Return claims of the pass, each with every earlier claim of its member."""
-        claim = claim[self._has_past[batch.claims.member[claim]]]
-        order = self._claims_by_member
-        place, at = equal_in(self.claims.member[order], batch.claims.member[claim])
-        return claim[place], order[at]
+    def _of_member(
+        self,
+        batch: Batch,
+        claim: Ints,
+        held: Ints,
+        own: Sequence[Ints | Dates],
+        other: Sequence[Ints | Dates],
+    ) -> tuple[Ints, Ints]:
+        """Return claims of the pass, each with the earlier ones of its member, equal in columns.
+
+        The columns go with the rows of `claim` and of `held`.
+        """
+        place, at = equal_rows(
+            [batch.claims.member[claim], *own], [self.claims.member[held], *other]
+        )
+        return claim[place], held[at]
 
     def _before(self, batch: Batch, claim: Ints, earlier: Ints) -> Bools:
         """Pairs whose earlier claim is committed, or comes before in the same message."""
@@ -263,18 +312,21 @@ class Past:
 
         Control numbers are matched with ids without regard to case.
         """
-        replaces = np.isin(batch.claims.frequency, _TAKES_THE_PLACE)
+        own, everyone = batch.claims, np.arange(len(self.claims))
+        later = np.flatnonzero(own.version > 1)
         claim, earlier = self._of_member(
-            batch, np.flatnonzero(replaces | (batch.claims.version > 1))
+            batch, later, everyone, [self._own_id[later]], [self._same_id]
         )
-        older = (self._same_id[earlier] == self._own_id[claim]) & (
-            self.claims.version[earlier] < batch.claims.version[claim]
+        older = self.claims.version[earlier] < own.version[claim]
+        replaces = np.flatnonzero(np.isin(own.frequency, _TAKES_THE_PLACE))
+        held = np.flatnonzero(np.isin(self.claims.member, own.member[replaces]))
+        words = np.array([word_key(self.claim_ids[each]) for each in held.tolist()], np.int64)
+        replacing, replaced = self._of_member(
+            batch, replaces, held, [own.control_number[replaces]], [words]
         )
-        named, words = replaces[claim], np.zeros(len(self.claims), np.int64)
-        for each in np.unique(earlier[named]).tolist():
-            words[each] = word_key(self.claim_ids[each])
-        named &= words[earlier] == batch.claims.control_number[claim]
-        taken = self._before(batch, claim, earlier) & (older | named)
+        claim = np.concatenate([claim[older], replacing])
+        earlier = np.concatenate([earlier[older], replaced])
+        taken = self._before(batch, claim, earlier)
         claim, earlier = claim[taken], earlier[taken]
         keys = _claim_in_message(earlier, batch.claims.message[claim])
         ordinal = batch.claims.ordinal[claim]
@@ -393,28 +445,48 @@ def _member_day(member: Ints, day: Dates) -> Ints:
     )
 
 
-def _beyond_a_day(member_day: Ints, message: Ints) -> Bools:
-    """Return which lines, in the order of members, days and messages, are not compared."""
-    place = np.arange(len(member_day))
-    begins = np.ones(len(member_day), np.bool_)
-    begins[1:] = (np.diff(member_day) != 0) | (np.diff(message) != 0)
+def _beyond(most: int, group: Ints, message: Ints, end: Dates) -> Bools:
+    """Return which lines are more than so many of their group, by message.
+
+    Of a message the first are within, in its order; of history those of the claims that end latest,
+    which are then the same however far back a pass reads.
+
+    Args:
+        most: How many are within.
+        group: What is counted by, shape (lines,).
+        message: The message of each line.
+        end: The last day of its claim.
+    """
+    left_out = np.zeros(len(group), np.bool_)
+    if len(group) <= most or np.unique_counts(group).counts.max() <= most:
+        return left_out
+    rank = np.where(message == _COMMITTED, -end.astype(np.int64), np.arange(len(group)))
+    order = np.lexsort((rank, message, group))
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = (np.diff(group[order]) != 0) | (np.diff(message[order]) != 0)
+    place = np.arange(len(order))
     number = place - np.maximum.accumulate(np.where(begins, place, 0))
-    return (number >= _LINES_OF_A_DAY) & (message != _COMMITTED)
+    left_out[order] = number >= most
+    return left_out
 
 
-def _after(
+def _crowded(
     batch: Batch, claims: EarlierClaims, left_out: Ints, message: Ints, ordinal: Ints
 ) -> Bools:
-    """Return which claims of the pass come after an earlier one of which lines are left out."""
-    key = _member_in_message(claims.member[left_out], message[left_out])
-    groups, at = np.unique(key, return_inverse=True)
-    first = np.full(len(groups) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, at, ordinal[left_out])
-    own = _member_in_message(batch.claims.member, batch.claims.message)
-    place = np.minimum(np.searchsorted(groups, own), max(len(groups) - 1, 0))
-    same = groups[place] == own if len(groups) else np.zeros(len(own), np.bool_)
-    after: Bools = same & (batch.claims.ordinal > first[place])
-    return after
+    """Return which claims of the pass would see lines of these earlier claims."""
+    crowded = np.zeros(len(batch.claims), np.bool_)
+    if not len(left_out):
+        return crowded
+    own, left_out = batch.claims, np.unique(left_out)
+    of_message = left_out[message[left_out] != _COMMITTED]
+    claim, at = equal_rows(
+        [own.member, own.message], [claims.member[of_message], message[of_message]]
+    )
+    crowded[claim[own.ordinal[claim] > ordinal[of_message[at]]]] = True
+    last = np.full(len(batch.persons), _LONG_AGO)
+    committed = left_out[message[left_out] == _COMMITTED]
+    np.maximum.at(last, claims.member[committed], claims.service_to[committed])
+    return crowded | (last[own.member] >= own.service_from - _LOOK_BACK)
 
 
 def _member_in_message(member: Ints, message: Ints) -> Ints:

@@ -71,13 +71,13 @@ def test_members_are_numbered_by_payer_and_person_as_they_appear(reader):
 
 
 def test_claim_without_a_member_is_nobody_elses(reader):
-    claims = claims_with("person_id", "1", "", "")
+    claims = claims_with("person_id", "1", "", "", " ", " ")
     for claim in claims:
         claim.payer_id = ""
 
     batch = decoded(reader, *claims)
 
-    assert batch.claims.member.tolist() == [0, 1, 2]
+    assert batch.claims.member.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_what_is_missing_is_marked(reader):

@@ -161,7 +161,38 @@ def test_no_day_is_crowded_by_other_messages_members_or_days():
         + [claim(f"D{number}") for number in range(200)]
         + [claim(f"E{number}", day=day) for number in range(200)],
     )
-    history = history_of(*(claim(f"H{number}") for number in range(300)))
+    history = history_of(*(claim(f"H{number}") for number in range(200)))
 
     assert not Past.of(batch, None).crowded.any()
     assert not Past.of(batch, history).crowded.any()
+
+
+def test_of_a_crowded_day_in_history_the_latest_claims_are_compared():
+    """Which they are does not depend on how far back the pass reads."""
+    day, ends = "2025-10-14", ("2025-10-14", "2025-10-15")
+    stays = [
+        claim(f"H{number}", line("99213", day=day), service_to_date=ends[number >= 150])
+        for number in range(350)
+    ]
+    batch = batch_of([claim("A", line("99213", day=day)), claim("B", person_id="OTHER")])
+
+    def compared(*history) -> set[str]:
+        past = Past.of(batch, history_of(*history))
+        assert past.crowded.tolist() == [len(history) > 256, False]
+        seen = past.pairs_of_day(batch, np.array([0])).earlier
+        return {past.claim_ids[each] for each in past.lines.claim[seen]}
+
+    latest = {f"H{number}" for number in range(150, 350)}
+    assert compared(*stays) == latest | {f"H{number}" for number in range(56)}
+    assert compared(*stays[150:]) == latest
+
+
+def test_a_crowd_that_no_claim_looks_back_to_is_no_gap():
+    history = history_of(
+        *(
+            claim(f"H{number}", line("99213", day="2020-01-10"), day="2020-01-10")
+            for number in range(300)
+        )
+    )
+
+    assert not Past.of(batch_of([claim("A")]), history).crowded.any()

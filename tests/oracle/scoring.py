@@ -29,7 +29,7 @@ FAMILIES: Sequence[frozenset[str]] = tuple(
     )
 )
 OVER_THE_FEE = frozenset(("PRICING_EXCEEDS_FEE", "REIMB_OUTLIER"))
-OVER_OTHERS = frozenset(("UTIL_AMOUNT_OUTLIER",))
+OVER_OTHERS = frozenset(("UTIL_AMOUNT_OUTLIER", "UTIL_VOLUME_OUTLIER"))
 STRONGEST = 0.60
 RISKS = ((0.10, "LOW"), (0.30, "MEDIUM"), (0.60, "HIGH"), (2.0, "CRITICAL"))
 
@@ -45,7 +45,7 @@ class Given:
     weight: float
     lines: tuple[int, ...]
     excess_cents: int = 0
-    """How much a charge is above what others charge, which the oracle does not know."""
+    """How much is above what others charge or do, as the evidence says it."""
     recovery: tuple[str, int] | None = None
     """The claim and line of another claim that was paid, if the hit falls on that."""
     recovery_cents: int = 0

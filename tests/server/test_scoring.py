@@ -88,7 +88,7 @@ async def test_messages_of_several_calls_share_a_pass(server, channel, batch, un
     server.engine.gate.clear()
     stub = ScoringServiceStub(channel)
     calls = [stub.ScoreBatch(pb.ScoreBatchRequest(batch=batch("first")))]
-    await asyncio.sleep(0.3)  # an idle service takes the first call alone
+    await until(lambda: server.engine.passes)
     calls += [stub.ScoreBatch(pb.ScoreBatchRequest(batch=batch(str(n)))) for n in range(11)]
     await until(lambda: server.service.batcher.queued_claims >= 11)
 
@@ -252,20 +252,23 @@ async def test_stream_cancelled_midway_frees_the_queue_and_its_neighbours_go_on(
         Client(server.address) as client,
         grpc.aio.insecure_channel(server.address) as channel,
     ):
+        running = asyncio.create_task(client.score_batch(batch("first")))
+        await until(lambda: server.engine.passes)
         call = ScoringServiceStub(channel).ScoreClaims(
             iter([message(n, batch(f"gone{n}")) for n in range(20)])
         )
         neighbour = asyncio.create_task(client.score_batch(batch("stays")))
-        await until(lambda: server.service.batcher.queued_claims >= 19)
+        await until(lambda: server.service.batcher.queued_claims == 21)
 
         call.cancel()
-        await until(lambda: server.service.batcher.queued_claims <= 1)
+        await until(lambda: server.service.batcher.queued_claims == 1)
         server.engine.gate.set()
+        await running
         response = await neighbour
 
     assert [result.claim_id for result in response.results] == ["stays"]
     assert "call_failed" not in [line["event"] for line in logged()]
-    assert sum(claim_id.startswith("gone") for claim_id in server.engine.scored_ids) <= 1
+    assert server.engine.scored_ids == ["first", "stays"]
 
 
 async def test_expired_work_is_dropped_before_it_costs(start, batch, until):
@@ -291,8 +294,12 @@ async def test_expired_work_is_dropped_before_it_costs(start, batch, until):
 async def test_poisoned_message_fails_alone(server, batch, until):
     server.engine.gate.clear()
     async with Client(server.address, deadline_s=10) as client:
-        names = ("first", "good", "poison", "fine")
-        calls = [asyncio.create_task(client.score_batch(batch(name))) for name in names]
+        calls = [asyncio.create_task(client.score_batch(batch("first")))]
+        await until(lambda: server.engine.passes)
+        calls += [
+            asyncio.create_task(client.score_batch(batch(name)))
+            for name in ("good", "poison", "fine")
+        ]
         await until(lambda: server.service.batcher.queued_claims >= 3)
 
         server.engine.gate.set()

@@ -11,6 +11,7 @@ from engine.joins import in_runs
 from engine.past import Past
 
 _REPLACEMENT, _VOID = code36("7"), code36("8")
+_ALIKE: Final = ("billing_npi", "service_from", "total_charge_cents")
 
 IN_PROCESS: Final = ("decided", "in process")
 """What became of an earlier claim, by its `in_process`."""
@@ -33,7 +34,7 @@ def repeated_claims(batch: Batch, past: Past) -> ClaimPairs:
     """
     if not len(past):
         return ClaimPairs(np.empty(0, np.int64), np.empty(0, np.int64))
-    claim, earlier = past.claim_pairs(batch, np.arange(len(batch.claims)))
+    claim, earlier = past.claim_pairs(batch, np.arange(len(batch.claims)), alike=_ALIKE)
     repeats = are_repeated(batch, past, claim, earlier)
     return ClaimPairs(claim[repeats], earlier[repeats])
 
@@ -58,9 +59,8 @@ def _same_head(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
     own, other = batch.claims, past.claims
     original = own.frequency[claim] != _VOID
     replaces = (own.frequency[claim] == _REPLACEMENT) & (own.control_number[claim] != 0)
-    same: Bools = own.billing_npi[claim] == other.billing_npi[earlier]
-    same &= (own.billing_npi[claim] > 0) & original
-    for name in ("type", "service_from", "service_to", "total_charge_cents"):
+    same: Bools = (own.billing_npi[claim] > 0) & original
+    for name in (*_ALIKE, "type", "service_to"):
         same &= getattr(own, name)[claim] == getattr(other, name)[earlier]
     # The last place of a type of bill is the frequency.
     same &= own.type_of_bill[claim] // 36 == other.type_of_bill[earlier] // 36

@@ -296,9 +296,7 @@ def _takers(batch: Batch, past: Past, asked: Ints) -> tuple[Ints, Ints]:
     Lines are places in `asked`; claims of earlier messages are in what the payer has entered.
     """
     claim = batch.lines.claim[asked].astype(np.int64)
-    viewer, earlier = past.claim_pairs(batch, np.unique(claim))
-    in_message = past.claim_message[earlier] >= 0
-    viewer, earlier = viewer[in_message], earlier[in_message]
+    viewer, earlier = past.claim_pairs(batch, np.unique(claim), among=past.claim_message >= 0)
     other = np.searchsorted(batch.claims.ordinal, past.claim_ordinal[earlier])
     place, takers = equal_in(claim, other)
     viewers = np.concatenate([viewer[place], claim])

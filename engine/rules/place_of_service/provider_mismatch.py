@@ -395,11 +395,11 @@ def _same_service(
 
 def _within_stays(batch: Batch, past: Past, office: Ints, inpatient: Bools) -> tuple[Ints, Ints]:
     """Office lines on a day between those of admission and discharge, and the claim of the stay."""
-    claim, stay = past.claim_pairs(batch, np.unique(batch.lines.claim[office]))
     claims = past.claims
     paid = np.bincount(past.lines.claim[~past.lines.denied], minlength=len(claims)) > 0
-    counted = (inpatient & ~claims.in_process & paid)[stay]
-    claim, stay = claim[counted], stay[counted]
+    claim, stay = past.claim_pairs(
+        batch, np.unique(batch.lines.claim[office]), among=inpatient & ~claims.in_process & paid
+    )
     place, at = equal_in(batch.lines.claim[office], claim)
     line, stay = office[at], stay[place]
     day, frequency = batch.lines.service_from[line], claims.frequency[stay]
