@@ -22,34 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from claimgate.v1 import claim_columns_pb2 as claimgate_dot_v1_dot_claim__columns__pb2
 from claimgate.v1 import score_pb2 as claimgate_dot_v1_dot_score__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"claimgate/v1/scoring_service.proto\x12\x0c\x63laimgate.v1\x1a\x18\x63laimgate/v1/score.proto\"\x8c\x01\n\x12ScoreClaimsRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\x07options\x18\x02 \x01(\x0b\x32\x1b.claimgate.v1.StreamOptionsH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatchH\x00\x42\t\n\x07\x63ontent\"J\n\rStreamOptions\x12 \n\x04view\x18\x01 \x01(\x0e\x32\x12.claimgate.v1.View\x12\x17\n\x0fwithout_history\x18\x02 \x01(\x08\"D\n\x13ScoreClaimsResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.claimgate.v1.MessageResult\"{\n\rMessageResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x07results\x18\x02 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.Provenance\"w\n\x11ScoreBatchRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\x12 \n\x04view\x18\x02 \x01(\x0e\x32\x12.claimgate.v1.View\x12\x17\n\x0fwithout_history\x18\x03 \x01(\x08\"n\n\x12ScoreBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x02 \x01(\x0b\x32\x18.claimgate.v1.Provenance\"@\n\x15ValidateClaimsRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\"L\n\x16ValidateClaimsResponse\x12\x32\n\x0bvalidations\x18\x01 \x03(\x0b\x32\x1d.claimgate.v1.ClaimValidation\"U\n\x0f\x43laimValidation\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x30\n\nviolations\x18\x02 \x03(\x0b\x32\x1c.claimgate.v1.FieldViolation2\x96\x02\n\x0eScoringService\x12V\n\x0bScoreClaims\x12 .claimgate.v1.ScoreClaimsRequest\x1a!.claimgate.v1.ScoreClaimsResponse(\x01\x30\x01\x12O\n\nScoreBatch\x12\x1f.claimgate.v1.ScoreBatchRequest\x1a .claimgate.v1.ScoreBatchResponse\x12[\n\x0eValidateClaims\x12#.claimgate.v1.ValidateClaimsRequest\x1a$.claimgate.v1.ValidateClaimsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"claimgate/v1/scoring_service.proto\x12\x0c\x63laimgate.v1\x1a claimgate/v1/claim_columns.proto\x1a\x18\x63laimgate/v1/score.proto\"\xbb\x01\n\x12ScoreClaimsRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\x07options\x18\x02 \x01(\x0b\x32\x1b.claimgate.v1.StreamOptionsH\x00\x12)\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatchH\x00\x12-\n\x07\x63olumns\x18\x04 \x01(\x0b\x32\x1a.claimgate.v1.ClaimColumnsH\x00\x42\t\n\x07\x63ontent\"\x8c\x01\n\rStreamOptions\x12 \n\x04view\x18\x01 \x01(\x0e\x32\x12.claimgate.v1.View\x12\x17\n\x0fwithout_history\x18\x02 \x01(\x08\x12(\n\x08priority\x18\x03 \x01(\x0e\x32\x16.claimgate.v1.Priority\x12\x16\n\x0egather_answers\x18\x04 \x01(\x08\"\xc2\x01\n\x13ScoreClaimsResponse\x12-\n\x08messages\x18\x01 \x03(\x0b\x32\x1b.claimgate.v1.MessageResult\x12\"\n\x15\x61\x63knowledged_sequence\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\x12,\n\x07summary\x18\x04 \x01(\x0b\x32\x1b.claimgate.v1.StreamSummaryB\x18\n\x16_acknowledged_sequence\"\xda\x01\n\rStreamSummary\x12\x10\n\x08messages\x18\x01 \x01(\x03\x12\x0e\n\x06\x63laims\x18\x02 \x01(\x03\x12.\n\tdecisions\x18\x03 \x03(\x0b\x32\x1b.claimgate.v1.DecisionCount\x12\x15\n\rallowed_cents\x18\x04 \x01(\x03\x12\x16\n\x0e\x65xposure_cents\x18\x05 \x01(\x03\x12\x17\n\x0f\x64\x65graded_claims\x18\x06 \x01(\x03\x12\x13\n\x0b\x64uration_us\x18\x07 \x01(\x03\x12\x1a\n\x12slowest_message_us\x18\x08 \x01(\x03\"I\n\rDecisionCount\x12(\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32\x16.claimgate.v1.Decision\x12\x0e\n\x06\x63laims\x18\x02 \x01(\x03\"{\n\rMessageResult\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12*\n\x07results\x18\x02 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.Provenance\"\xa1\x01\n\x11ScoreBatchRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\x12 \n\x04view\x18\x02 \x01(\x0e\x32\x12.claimgate.v1.View\x12\x17\n\x0fwithout_history\x18\x03 \x01(\x08\x12(\n\x08priority\x18\x04 \x01(\x0e\x32\x16.claimgate.v1.Priority\"t\n\x12ScoreBatchResponse\x12*\n\x07results\x18\x02 \x03(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.ProvenanceJ\x04\x08\x01\x10\x02\"@\n\x15ValidateClaimsRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.claimgate.v1.ClaimBatch\"L\n\x16ValidateClaimsResponse\x12\x32\n\x0bvalidations\x18\x01 \x03(\x0b\x32\x1d.claimgate.v1.ClaimValidation\"U\n\x0f\x43laimValidation\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x30\n\nviolations\x18\x02 \x03(\x0b\x32\x1c.claimgate.v1.FieldViolation*Q\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x18\n\x14PRIORITY_INTERACTIVE\x10\x01\x12\x11\n\rPRIORITY_BULK\x10\x02\x32\x96\x02\n\x0eScoringService\x12V\n\x0bScoreClaims\x12 .claimgate.v1.ScoreClaimsRequest\x1a!.claimgate.v1.ScoreClaimsResponse(\x01\x30\x01\x12O\n\nScoreBatch\x12\x1f.claimgate.v1.ScoreBatchRequest\x1a .claimgate.v1.ScoreBatchResponse\x12[\n\x0eValidateClaims\x12#.claimgate.v1.ValidateClaimsRequest\x1a$.claimgate.v1.ValidateClaimsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'claimgate.v1.scoring_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SCORECLAIMSREQUEST']._serialized_start=79
-  _globals['_SCORECLAIMSREQUEST']._serialized_end=219
-  _globals['_STREAMOPTIONS']._serialized_start=221
-  _globals['_STREAMOPTIONS']._serialized_end=295
-  _globals['_SCORECLAIMSRESPONSE']._serialized_start=297
-  _globals['_SCORECLAIMSRESPONSE']._serialized_end=365
-  _globals['_MESSAGERESULT']._serialized_start=367
-  _globals['_MESSAGERESULT']._serialized_end=490
-  _globals['_SCOREBATCHREQUEST']._serialized_start=492
-  _globals['_SCOREBATCHREQUEST']._serialized_end=611
-  _globals['_SCOREBATCHRESPONSE']._serialized_start=613
-  _globals['_SCOREBATCHRESPONSE']._serialized_end=723
-  _globals['_VALIDATECLAIMSREQUEST']._serialized_start=725
-  _globals['_VALIDATECLAIMSREQUEST']._serialized_end=789
-  _globals['_VALIDATECLAIMSRESPONSE']._serialized_start=791
-  _globals['_VALIDATECLAIMSRESPONSE']._serialized_end=867
-  _globals['_CLAIMVALIDATION']._serialized_start=869
-  _globals['_CLAIMVALIDATION']._serialized_end=954
-  _globals['_SCORINGSERVICE']._serialized_start=957
-  _globals['_SCORINGSERVICE']._serialized_end=1235
+  _globals['_PRIORITY']._serialized_start=1576
+  _globals['_PRIORITY']._serialized_end=1657
+  _globals['_SCORECLAIMSREQUEST']._serialized_start=113
+  _globals['_SCORECLAIMSREQUEST']._serialized_end=300
+  _globals['_STREAMOPTIONS']._serialized_start=303
+  _globals['_STREAMOPTIONS']._serialized_end=443
+  _globals['_SCORECLAIMSRESPONSE']._serialized_start=446
+  _globals['_SCORECLAIMSRESPONSE']._serialized_end=640
+  _globals['_STREAMSUMMARY']._serialized_start=643
+  _globals['_STREAMSUMMARY']._serialized_end=861
+  _globals['_DECISIONCOUNT']._serialized_start=863
+  _globals['_DECISIONCOUNT']._serialized_end=936
+  _globals['_MESSAGERESULT']._serialized_start=938
+  _globals['_MESSAGERESULT']._serialized_end=1061
+  _globals['_SCOREBATCHREQUEST']._serialized_start=1064
+  _globals['_SCOREBATCHREQUEST']._serialized_end=1225
+  _globals['_SCOREBATCHRESPONSE']._serialized_start=1227
+  _globals['_SCOREBATCHRESPONSE']._serialized_end=1343
+  _globals['_VALIDATECLAIMSREQUEST']._serialized_start=1345
+  _globals['_VALIDATECLAIMSREQUEST']._serialized_end=1409
+  _globals['_VALIDATECLAIMSRESPONSE']._serialized_start=1411
+  _globals['_VALIDATECLAIMSRESPONSE']._serialized_end=1487
+  _globals['_CLAIMVALIDATION']._serialized_start=1489
+  _globals['_CLAIMVALIDATION']._serialized_end=1574
+  _globals['_SCORINGSERVICE']._serialized_start=1660
+  _globals['_SCORINGSERVICE']._serialized_end=1938
 # @@protoc_insertion_point(module_scope)

@@ -3,11 +3,13 @@
 isort:skip_file
 Scoring claims before they are paid."""
 
+from claimgate.v1 import claim_columns_pb2 as _claim_columns_pb2
 from claimgate.v1 import score_pb2 as _score_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +21,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """The default: BULK on streams, INTERACTIVE for `ScoreBatch`."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for it: scored before what is BULK."""
+    PRIORITY_BULK: _Priority.ValueType  # 2
+    """A file or a nightly run: scored in the order of arrival, and never starved."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Who waits for an answer."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""The default: BULK on streams, INTERACTIVE for `ScoreBatch`."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for it: scored before what is BULK."""
+PRIORITY_BULK: Priority.ValueType  # 2
+"""A file or a nightly run: scored in the order of arrival, and never starved."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
 @_typing.final
 class ScoreClaimsRequest(_message.Message):
     """One message of a scoring stream."""
@@ -28,6 +54,7 @@ class ScoreClaimsRequest(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The caller's number of this message, ascending; the answer carries it."""
     @_builtins.property
@@ -38,18 +65,23 @@ class ScoreClaimsRequest(_message.Message):
     def batch(self) -> _score_pb2.ClaimBatch:
         """Claims as rows."""
 
+    @_builtins.property
+    def columns(self) -> _claim_columns_pb2.ClaimColumns:
+        """The same as packed columns, for callers that have them as columns anyway: cheaper to send and to read."""
+
     def __init__(
         self,
         *,
         sequence: _builtins.int = ...,
         options: Global___StreamOptions | None = ...,
         batch: _score_pb2.ClaimBatch | None = ...,
+        columns: _claim_columns_pb2.ClaimColumns | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "content", b"content", "options", b"options"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "columns", b"columns", "content", b"content", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "content", b"content", "options", b"options", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "columns", b"columns", "content", b"content", "options", b"options", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["options", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["options", "batch", "columns"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
@@ -63,21 +95,31 @@ class StreamOptions(_message.Message):
 
     VIEW_FIELD_NUMBER: _builtins.int
     WITHOUT_HISTORY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    GATHER_ANSWERS_FIELD_NUMBER: _builtins.int
     view: _score_pb2.View.ValueType
     """How much each answer says. Default: EVIDENCE."""
     without_history: _builtins.bool
     """Judge the claims by themselves and the other claims of their message, without what was committed before and what is on
     file about the members. Default: with it, where the service has a database.
     """
+    priority: Global___Priority.ValueType
+    """Who waits for the answers of this stream. Default: BULK."""
+    gather_answers: _builtins.bool
+    """Gather the answers of many small messages into few responses, at the price of a few milliseconds: for callers that send
+    one claim a message and do not wait for each. Default: answers that are ready together travel together, none waits.
+    """
     def __init__(
         self,
         *,
         view: _score_pb2.View.ValueType = ...,
         without_history: _builtins.bool = ...,
+        priority: Global___Priority.ValueType = ...,
+        gather_answers: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["view", b"view", "without_history", b"without_history"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gather_answers", b"gather_answers", "priority", b"priority", "view", b"view", "without_history", b"without_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -90,22 +132,120 @@ class ScoreClaimsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MESSAGES_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    acknowledged_sequence: _builtins.int
+    """Every message up to the one of this number is answered: what a caller may forget who keeps messages to send them again.
+    Left out until the first message of the stream is answered.
+    """
+    draining: _builtins.bool
+    """Set once, when the service is about to stop: send nothing more here; what was sent is still answered, and a new stream
+    reaches another process.
+    """
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___MessageResult]:
         """One answer for each message, whole."""
+
+    @_builtins.property
+    def summary(self) -> Global___StreamSummary:
+        """Set in the last response of a stream that ended well, beside no messages."""
 
     def __init__(
         self,
         *,
         messages: _abc.Iterable[Global___MessageResult] | None = ...,
+        acknowledged_sequence: _builtins.int | None = ...,
+        draining: _builtins.bool = ...,
+        summary: Global___StreamSummary | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_acknowledged_sequence", b"_acknowledged_sequence", "acknowledged_sequence", b"acknowledged_sequence", "summary", b"summary"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acknowledged_sequence", b"_acknowledged_sequence", "acknowledged_sequence", b"acknowledged_sequence", "draining", b"draining", "messages", b"messages", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__acknowledged_sequence: _TypeAlias = _typing.Literal["acknowledged_sequence"]  # noqa: Y015
+    _WhichOneofArgType__acknowledged_sequence: _TypeAlias = _typing.Literal["_acknowledged_sequence", b"_acknowledged_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acknowledged_sequence) -> _WhichOneofReturnType__acknowledged_sequence | None: ...
+
+Global___ScoreClaimsResponse: _TypeAlias = ScoreClaimsResponse  # noqa: Y015
+
+@_typing.final
+class StreamSummary(_message.Message):
+    """What became of a whole stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    ALLOWED_CENTS_FIELD_NUMBER: _builtins.int
+    EXPOSURE_CENTS_FIELD_NUMBER: _builtins.int
+    DEGRADED_CLAIMS_FIELD_NUMBER: _builtins.int
+    DURATION_US_FIELD_NUMBER: _builtins.int
+    SLOWEST_MESSAGE_US_FIELD_NUMBER: _builtins.int
+    messages: _builtins.int
+    """Messages that were answered."""
+    claims: _builtins.int
+    """Claims in them."""
+    allowed_cents: _builtins.int
+    """Sum of the allowed amounts of all claims that have one, cents."""
+    exposure_cents: _builtins.int
+    """Sum of the money at risk, cents."""
+    degraded_claims: _builtins.int
+    """Claims that were scored while a dependency was out."""
+    duration_us: _builtins.int
+    """From the first message read to the last answer written, microseconds."""
+    slowest_message_us: _builtins.int
+    """The longest that one message waited from being read to being answered, microseconds."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionCount]:
+        """How many claims were decided in each way."""
+
+    def __init__(
+        self,
+        *,
+        messages: _builtins.int = ...,
+        claims: _builtins.int = ...,
+        decisions: _abc.Iterable[Global___DecisionCount] | None = ...,
+        allowed_cents: _builtins.int = ...,
+        exposure_cents: _builtins.int = ...,
+        degraded_claims: _builtins.int = ...,
+        duration_us: _builtins.int = ...,
+        slowest_message_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_cents", b"allowed_cents", "claims", b"claims", "decisions", b"decisions", "degraded_claims", b"degraded_claims", "duration_us", b"duration_us", "exposure_cents", b"exposure_cents", "messages", b"messages", "slowest_message_us", b"slowest_message_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ScoreClaimsResponse: _TypeAlias = ScoreClaimsResponse  # noqa: Y015
+Global___StreamSummary: _TypeAlias = StreamSummary  # noqa: Y015
+
+@_typing.final
+class DecisionCount(_message.Message):
+    """How many claims of a stream were decided in one way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    CLAIMS_FIELD_NUMBER: _builtins.int
+    decision: _score_pb2.Decision.ValueType
+    """The decision."""
+    claims: _builtins.int
+    """Claims."""
+    def __init__(
+        self,
+        *,
+        decision: _score_pb2.Decision.ValueType = ...,
+        claims: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["claims", b"claims", "decision", b"decision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DecisionCount: _TypeAlias = DecisionCount  # noqa: Y015
 
 @_typing.final
 class MessageResult(_message.Message):
@@ -150,10 +290,13 @@ class ScoreBatchRequest(_message.Message):
     BATCH_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     WITHOUT_HISTORY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     view: _score_pb2.View.ValueType
     """How much the answer says. Default: EVIDENCE."""
     without_history: _builtins.bool
     """Judge the claims without what was committed before and what is on file, as in `StreamOptions`."""
+    priority: Global___Priority.ValueType
+    """Who waits for the answer. Default: INTERACTIVE."""
     @_builtins.property
     def batch(self) -> _score_pb2.ClaimBatch:
         """The claims."""
@@ -164,10 +307,11 @@ class ScoreBatchRequest(_message.Message):
         batch: _score_pb2.ClaimBatch | None = ...,
         view: _score_pb2.View.ValueType = ...,
         without_history: _builtins.bool = ...,
+        priority: Global___Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "view", b"view", "without_history", b"without_history"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "priority", b"priority", "view", b"view", "without_history", b"without_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -175,7 +319,7 @@ Global___ScoreBatchRequest: _TypeAlias = ScoreBatchRequest  # noqa: Y015
 
 @_typing.final
 class ScoreBatchResponse(_message.Message):
-    """The answer to one batch."""
+    """The answer to one batch; numbered as `MessageResult`, so that both are written alike."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
