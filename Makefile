@@ -23,7 +23,7 @@ export CLAIMGATE_GRPCURL ?= $(CURDIR)/$(GRPCURL)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml ops/constraints.txt ops/build_native.py engine/native/fields.c
+$(INSTALLED): pyproject.toml ops/constraints.txt ops/build_native.py $(wildcard engine/native/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \

@@ -1,4 +1,7 @@
-"""Results to messages. The only place where findings become text."""
+"""Results to messages: the authority on what findings read as.
+
+Where it was compiled, `encode_native` writes the same; see `answers`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,10 +14,11 @@ from claimgate.v1.scoring_service_pb2 import MessageResult
 from numpy.typing import NDArray
 
 from engine.codes import text36
-from engine.columns import Batch, Bools, Ints, Violation
+from engine.columns import Batch, Ints, Violation
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.features import FEATURES, Features
-from engine.findings import Findings, Unjudged, never_judged, unjudged
+from engine.findings import Findings, never_judged
+from engine.gaps import Gaps
 from engine.gathered import DISABLED, OK, UNAVAILABLE, Gathered
 from engine.policy import Policy
 from engine.pricing import Allowed, PriceReason
@@ -26,18 +30,18 @@ from engine.verdict import Verdict
 ENGINE_VERSION: Final = "3"
 """Part of every answer; goes up with any change that may change a bit of a result."""
 
-_MODEL_STATUS: Final = {
+MODEL_STATUS: Final = {
     OK: pb.MODEL_STATUS_OK,
     UNAVAILABLE: pb.MODEL_STATUS_UNAVAILABLE,
     DISABLED: pb.MODEL_STATUS_DISABLED,
 }
-_NO_PRICE: Final = {reason: reason.name.lower() for reason in PriceReason} | {
+NO_PRICE: Final = {reason: reason.name.lower() for reason in PriceReason} | {
     PriceReason.NONE: "",
     PriceReason.NA: "NA",
 }
-_AGE_FEATURE: Final = FEATURES[2]
+AGE_FEATURE: Final = FEATURES[2]
 
-_SETTINGS: Final = {
+SETTINGS: Final = {
     SETTING_PRACTITIONER: "practitioner",
     SETTING_HOSPITAL: "hospital",
     SETTING_DME: "dme",
@@ -63,23 +67,23 @@ class Scored:
     policy: Policy
 
 
-def encode(scored: Scored, views: Sequence[int]) -> list[MessageResult]:
+def encode(scored: Scored, gaps: Gaps, views: Sequence[int]) -> list[MessageResult]:
     """Answer each message's claims, in order; the sequence is left to the caller.
 
     Args:
         scored: The pass.
+        gaps: What could not be judged in it.
         views: How much each message's answer says, a `View` per message.
     """
-    views = [pb.VIEW_EVIDENCE if view == pb.VIEW_UNSPECIFIED else view for view in views]
-    received, stand_ins = scored.batch.received, _stand_ins(scored)
+    received, stand_ins = scored.batch.received, stand_ins_of(scored)
     answers = [
-        MessageResult(provenance=_provenance(scored, int(mask))) for mask in stand_ins.tolist()
+        MessageResult(provenance=provenance(scored, int(mask))) for mask in stand_ins.tolist()
     ]
     targets = chain.from_iterable(
         repeat(answer.results, count)
         for answer, count in zip(answers, received.message_claims, strict=True)
     )
-    add_scored = _scored_results(scored, views)
+    add_scored = _scored_results(scored, gaps, views)
     for ordinal, results in enumerate(targets):
         violations = scored.batch.violations.get(ordinal)
         if violations is None:
@@ -104,19 +108,17 @@ def _add_rejected(
         result.violations.add(field=violation.field, code=violation.code, message=violation.message)
 
 
-def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results], None]:
+def _scored_results(scored: Scored, gaps: Gaps, views: Sequence[int]) -> Callable[[Results], None]:
     """Return what adds the result of the next scored claim, in the order of the claims.
 
     Results are built in place, since a message that is put into another one is copied whole.
     """
     rows = enumerate(_claim_columns(scored))
     view_of = np.array(views, np.int64)[scored.batch.claims.message].tolist()
-    received, model = scored.batch.received, scored.gathered.model
-    add_lines, add_hits, gaps = _Lines(scored).add, _Hits(scored).add, _gaps(scored)
-    status = _MODEL_STATUS[model.status]
-    degraded = [*scored.gathered.degraded]
-    if model.status == UNAVAILABLE:
-        degraded.append(f"model: {model.reason}")
+    received, degraded = scored.batch.received, degraded_by(scored)
+    add_lines, add_hits = _Lines(scored).add, _Hits(scored).add
+    patterns = dict(zip(gaps.claim.tolist(), gaps.pattern.tolist(), strict=True))
+    status = MODEL_STATUS[scored.gathered.model.status]
 
     def add(results: Results) -> None:
         row, columns = next(rows)
@@ -130,7 +132,7 @@ def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results],
             risk_category=risk,
             model_status=status,
             approval_probability=p,
-            imputed_features=[_AGE_FEATURE] if imputed else None,
+            imputed_features=[AGE_FEATURE] if imputed else None,
             allowed_cents=total,
             unpriced_lines=without,
             exposure_cents=exposure,
@@ -139,8 +141,9 @@ def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results],
             degraded=degraded,
         )
         add_hits(result, row, view_of[row])
-        for reason, rule_ids, numbers in gaps.get(row, ()):
-            result.not_evaluated.add(reason=reason, rule_ids=rule_ids, line_numbers=numbers)
+        if row in patterns:
+            for gap in gaps.patterns[patterns[row]]:
+                result.not_evaluated.add(**gap._asdict())
         add_lines(result, row, view_of[row])
 
     return add
@@ -148,16 +151,9 @@ def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results],
 
 def _claim_columns(scored: Scored) -> Iterator[tuple[Any, ...]]:
     """Fields of the scored claims, a tuple per claim."""
-    batch, verdict, allowed = scored.batch, scored.verdict, scored.allowed
-    claims, model, owner = batch.claims, scored.gathered.model, batch.lines.claim
-    priced = allowed.priced
-    totals = np.bincount(owner, np.where(priced, allowed.allowed_cents, 0), len(claims))
-    unpriced = np.bincount(owner, ~priced, len(claims)).astype(np.int64)
+    claims, verdict, model = scored.batch.claims, scored.verdict, scored.gathered.model
+    totals, unpriced = totals_of(scored)
     has_total = (unpriced < claims.lines).tolist()
-    by_charge = np.where(
-        verdict.exposure_by_charge, pb.EXPOSURE_BASIS_CHARGE, pb.EXPOSURE_BASIS_ALLOWED
-    )
-    basis = np.where(verdict.exposure_cents > 0, by_charge, pb.EXPOSURE_BASIS_UNSPECIFIED)
     probability = (
         repeat(None, len(claims))
         if model.probability is None
@@ -171,12 +167,38 @@ def _claim_columns(scored: Scored) -> Iterator[tuple[Any, ...]]:
         verdict.risk.tolist(),
         probability,
         scored.features.age_imputed.tolist(),
-        [t if has else None for t, has in zip(map(int, totals.tolist()), has_total, strict=True)],
+        [t if has else None for t, has in zip(totals.tolist(), has_total, strict=True)],
         verdict.exposure_cents.tolist(),
-        basis.tolist(),
+        exposure_basis(scored).tolist(),
         unpriced.tolist(),
         strict=True,
     )
+
+
+def totals_of(scored: Scored) -> tuple[Ints, Ints]:
+    """Return the allowed cents of each claim, and how many of its lines have no price."""
+    priced, owner = scored.allowed.priced, scored.batch.lines.claim
+    count = len(scored.batch.claims)
+    totals = np.bincount(owner, np.where(priced, scored.allowed.allowed_cents, 0), count)
+    unpriced = np.bincount(owner, ~priced, count)
+    return totals.astype(np.int64), unpriced.astype(np.int64)
+
+
+def exposure_basis(scored: Scored) -> Ints:
+    """Return what the exposure of each claim is counted in."""
+    verdict = scored.verdict
+    by_charge = np.where(
+        verdict.exposure_by_charge, pb.EXPOSURE_BASIS_CHARGE, pb.EXPOSURE_BASIS_ALLOWED
+    )
+    basis: Ints = np.where(verdict.exposure_cents > 0, by_charge, pb.EXPOSURE_BASIS_UNSPECIFIED)
+    return basis
+
+
+def degraded_by(scored: Scored) -> list[str]:
+    """Return the dependencies that were out while the pass was scored, with their reasons."""
+    model = scored.gathered.model
+    of_model = [f"model: {model.reason}"] if model.status == UNAVAILABLE else []
+    return [*scored.gathered.degraded, *of_model]
 
 
 class _Lines:
@@ -194,7 +216,7 @@ class _Lines:
         self._disposition = verdict.disposition.tolist()
         self._status = allowed.status.tolist()
         self._basis = allowed.basis.tolist()
-        self._reason = [_NO_PRICE[reason] for reason in allowed.reason.tolist()]
+        self._reason = [NO_PRICE[reason] for reason in allowed.reason.tolist()]
         self._priced = allowed.priced.tolist()
         self._allowed = allowed.allowed_cents.tolist()
         self._payable = verdict.payable_cents.tolist()
@@ -330,7 +352,7 @@ class _Hits:
         batch, reference = self._scored.batch, self._scored.reference
         days = batch.lines.service_from[lines[:1]] if lines else batch.claims.service_from[[claim]]
         line = lines[0] if lines else int(batch.claims.line_start[claim])
-        setting = _SETTINGS.get(int(self._scored.facts.setting[line]), "")
+        setting = SETTINGS.get(int(self._scored.facts.setting[line]), "")
         of_setting = [name for name in rule.datasets if name.endswith(setting)]
         for dataset in of_setting or rule.datasets:
             ordinal = int(reference.dataset_release(dataset, days)[0])
@@ -396,60 +418,16 @@ def evidence_text(
     return _FORMATS[kind](int(value))
 
 
-Gap = tuple[str, list[str], list[int]]
-
-
-def _gaps(scored: Scored) -> dict[int, list[Gap]]:
-    """What could not be judged, by row of the claim: reason, rules, lines."""
-    batch = scored.batch
-    gaps: dict[int, list[Gap]] = {}
-    for reason, entries in unjudged(scored.findings, batch).items():
-        for rule_ids, lines, claims in _with_equal_lines(entries):
-            if lines is None:
-                for claim in np.flatnonzero(claims).tolist():
-                    gaps.setdefault(claim, []).append((reason, rule_ids, []))
-                continue
-            rows = np.flatnonzero(lines)
-            owners = batch.lines.claim[rows]
-            starts = np.flatnonzero(np.diff(owners, prepend=-1))
-            numbers, bounds = batch.lines.number[rows].tolist(), [*starts.tolist(), len(rows)]
-            for claim, first, last in zip(
-                owners[starts].tolist(), bounds, bounds[1:], strict=False
-            ):
-                gaps.setdefault(claim, []).append((reason, rule_ids, numbers[first:last]))
-    return {claim: _with_equal_numbers(entries) for claim, entries in gaps.items()}
-
-
-def _with_equal_numbers(entries: Sequence[Gap]) -> list[Gap]:
-    """Join the rules that could not judge the same lines of a claim, whatever its company."""
-    joined: dict[tuple[str, tuple[int, ...]], set[str]] = {}
-    for reason, rule_ids, numbers in entries:
-        joined.setdefault((reason, tuple(numbers)), set()).update(rule_ids)
-    return [
-        (reason, sorted(joined[reason, lines]), list(lines)) for reason, lines in sorted(joined)
-    ]
-
-
-def _with_equal_lines(
-    entries: Sequence[Unjudged],
-) -> Iterator[tuple[list[str], Bools | None, Bools]]:
-    """Join the rules that could not judge the very same lines of the whole pass."""
-    joined: dict[bytes, tuple[list[str], Bools | None, Bools]] = {}
-    for rule_id, lines, claims in entries:
-        key = b"claims" + claims.tobytes() if lines is None else lines.tobytes()
-        joined.setdefault(key, ([], lines, claims))[0].append(rule_id)
-    yield from joined.values()
-
-
-def _stand_ins(scored: Scored) -> NDArray[np.int64]:
-    """Bit mask per message of the datasets that stand in on the days of its scored claims."""
+def stand_ins_of(scored: Scored) -> NDArray[np.int64]:
+    """Return per message a bit for each release that stands in on a day of its scored claims."""
     batch = scored.batch
     masks = np.zeros(len(batch.received.message_claims), np.int64)
     np.bitwise_or.at(masks, batch.of_line(batch.claims.message), scored.facts.stand_ins)
     return masks
 
 
-def _provenance(scored: Scored, stand_ins: int) -> pb.Provenance:
+def provenance(scored: Scored, stand_ins: int) -> pb.Provenance:
+    """Return what the answer to a message rests on, given the mask of its stand-ins."""
     history = scored.gathered.history
     return pb.Provenance(
         reference_release=scored.reference.release,

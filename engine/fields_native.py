@@ -30,7 +30,7 @@ from engine.fields import (
     Kind,
 )
 
-LIBRARY: Final = native.load()
+LIBRARY: Final = native.FIELDS.load()
 """The compiled reader; None where there is none."""
 
 _OK: Final = 0

@@ -196,21 +196,6 @@ def coverage(findings: Findings, batch: Batch) -> dict[str, Coverage]:
     }
 
 
-Unjudged = tuple[str, Bools | None, Bools]
-"""A rule id, the lines that it could not judge (None: whole claims), and their claims."""
-
-
-def unjudged(findings: Findings, batch: Batch) -> dict[str, list[Unjudged]]:
-    """Return by reason what rules could not judge."""
-    by_reason: dict[str, list[Unjudged]] = {}
-    for rule, hits in zip(findings.rules, findings.by_rule, strict=True):
-        for gap in hits.not_evaluated:
-            claims = batch.any_line(gap.lines) if gap.lines is not None else gap.claims
-            if claims is not None and claims.any():
-                by_reason.setdefault(gap.reason, []).append((rule.id, gap.lines, claims))
-    return by_reason
-
-
 def never_judged(findings: Findings) -> dict[str, list[str]]:
     """Return by reason the rules that can judge no claim: what they rest on is not loaded."""
     by_reason: dict[str, list[str]] = {}

@@ -9,12 +9,14 @@ from typing import Self
 
 from claimgate.v1 import score_pb2, scoring_service_pb2
 
+from engine.answers import answers
 from engine.columns import Batch, Violation
 from engine.decode import decode
-from engine.encode import Scored, encode
+from engine.encode import Scored
 from engine.facts import Facts, look_up
 from engine.features import Features, features
 from engine.findings import Coverage, coverage, find_hits
+from engine.gaps import Gaps
 from engine.gathered import Gathered
 from engine.policy import Policy
 from engine.pricing import price
@@ -64,8 +66,13 @@ class Engine:
     def score(
         self, read: Pass, gathered: Gathered, views: Sequence[int]
     ) -> list[scoring_service_pb2.MessageResult]:
-        """Answer each message's claims, in order, from the columns and what the server gathered."""
-        return encode(self.judge(read, gathered), views)
+        """Answer each message's claims, in order, from the columns and what the server gathered.
+
+        For callers that read the answers; the server passes on what `engine.answers` has written.
+        """
+        scored = self.judge(read, gathered)
+        gaps = Gaps.of(scored.findings, scored.batch)
+        return [answer.parsed() for answer in answers(scored, gaps, views)]
 
     def judge(self, read: Pass, gathered: Gathered) -> Scored:
         """Price, find and decide: everything but the words."""

@@ -1,6 +1,6 @@
-"""Compiles the reader of fields while the package is installed or its wheel is built.
+"""Compiles the sources in C while the package is installed or its wheel is built.
 
-Without a C compiler nothing is built: the Python reader does the same, several times slower.
+Without a C compiler nothing is built: Python does the same, several times slower.
 By hand, after a change of the source: `python ops/build_native.py`.
 """
 
@@ -18,57 +18,59 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 FOLDER = Path(__file__).parents[1] / "engine" / "native"
 
 
-def _native() -> Any:
+def native() -> Any:
     """Return the module engine.native, without importing the engine: numpy may not be there."""
-    spec = importlib.util.spec_from_file_location("native", FOLDER / "__init__.py")
+    spec = importlib.util.spec_from_file_location("engine_native", FOLDER / "__init__.py")
     if spec is None or spec.loader is None:
         raise ImportError(f"{FOLDER} holds no __init__.py; build from a whole checkout")
     module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(spec.name, module)  # dataclasses look their own module up
     spec.loader.exec_module(module)
     return module
 
 
-def compile_native(target: Path | None = None, *options: str) -> str:
-    """Compile the reader of fields, and return a line that says what became of it.
+def compile_native(part: Any, target: Path | None = None, *options: str) -> str:
+    """Compile one source, and return a line that says what became of it.
 
     Args:
+        part: The source, as `engine.native` has it.
         target: The library to write; left out, the one that the engine loads.
         options: Further options of the compiler.
     """
-    native = _native()
-    target = target or native.BUILT
+    target = target or part.built
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if not shutil.which(compiler[0]):
         target.unlink(missing_ok=True)
-        return f"no C compiler ({compiler[0]}): fields are read in Python"
+        return f"no C compiler ({compiler[0]}): {part.does} in Python"
     made = target.with_suffix(f".{os.getpid()}")
     command = [
-        *(*compiler, "-std=c99", "-O2", "-shared", "-fPIC", f"-DSOURCE_ID={native.source_id()}"),
-        *(*options, "-o", str(made), str(native.SOURCE)),
+        *(*compiler, "-std=c99", "-O2", "-shared", "-fPIC", f"-DSOURCE_ID={part.source_id()}"),
+        *(*options, "-o", str(made), str(part.source)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         made.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
-        return f"{shlex.join(command)} failed: fields are read in Python\n{done.stderr}"
+        return f"{shlex.join(command)} failed: {part.does} in Python\n{done.stderr}"
     made.replace(target)
     return f"compiled {target.name}"
 
 
 class NativeBuildHook(BuildHookInterface[Any]):
-    """Puts the compiled reader beside its source, and into the wheel."""
+    """Puts what was compiled beside its source, and into the wheel."""
 
     def initialize(self, _: str, build_data: dict[str, Any]) -> None:
         """Compile; a wheel that holds the result is for this platform only."""
         if self.target_name != "wheel":
             return
-        self.app.display_info(compile_native())
-        built: Path = _native().BUILT
-        if built.is_file():
-            build_data["artifacts"].append(str(built.relative_to(FOLDER.parents[1])))
-            build_data["pure_python"] = False
-            build_data["infer_tag"] = True
+        for part in native().EVERY:
+            self.app.display_info(compile_native(part))
+            if part.built.is_file():
+                build_data["artifacts"].append(str(part.built.relative_to(FOLDER.parents[1])))
+                build_data["pure_python"] = False
+                build_data["infer_tag"] = True
 
 
 if __name__ == "__main__":
-    sys.stdout.write(compile_native() + "\n")
+    for each in native().EVERY:
+        sys.stdout.write(compile_native(each) + "\n")

@@ -14,7 +14,7 @@ from server.gather import Wanted
 from server.passes import Gather
 
 if TYPE_CHECKING:
-    from server.scorer import Answer
+    from claimgate.v1.scoring_service_pb2 import MessageResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class Comparison:
 
     async def _scored(
         self, scorer: EngineScorer, request: pb.ComparePoliciesRequest, wanted: Wanted
-    ) -> "Answer":
+    ) -> "MessageResult":
         read = await asyncio.to_thread(scorer.read, [request.batch])
         gathered = await self.gather(read, wanted)
-        judged = await asyncio.to_thread(scorer.score, read, gathered, [request.view])
-        return judged.answers[0]
+        [answer] = await asyncio.to_thread(scorer.engine.score, read, gathered, [request.view])
+        return answer
 
 
 def _differing(one: score_pb2.ClaimResult, other: score_pb2.ClaimResult) -> list[str]:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from claimgate.v1 import score_pb2
 
+from engine.answers import answers, counts
 from engine.columns import Violation
-from engine.encode import encode
+from engine.gaps import Gaps
 from engine.gathered import Gathered
 from engine.pipeline import Engine, Pass, coverage_of
 from server.scorer import Judged
@@ -25,7 +26,8 @@ class EngineScorer:
     def score(self, read: Pass, gathered: Gathered, views: Sequence[int]) -> Judged:
         """Answer each message."""
         scored = self.engine.judge(read, gathered)
-        return Judged(encode(scored, views), coverage_of(scored))
+        gaps = Gaps.of(scored.findings, scored.batch)
+        return Judged(answers(scored, gaps, views), counts(scored, gaps), coverage_of(scored))
 
     def validate(self, messages: Sequence[score_pb2.ClaimBatch]) -> list[list[Sequence[Violation]]]:
         """Return the faults of each claim of each message."""

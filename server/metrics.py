@@ -1,24 +1,26 @@
 """What an operator sees: metrics of calls, passes and findings, no label with a claim's values."""
 
 import asyncio
-from bisect import bisect_left
 from collections import Counter as Tally
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic, perf_counter
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+import numpy as np
 from claimgate.v1 import score_pb2
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from engine.answers import Counts
 from server.scorer import Judged
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 CLAIMS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2048, 4096, 8192)
 CONFIDENCES: Final = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 1)
 
-_MODEL_OUTCOMES: Final = {
+_MODEL_OUTCOMES: Final[Mapping[int, str]] = {
     score_pb2.MODEL_STATUS_UNAVAILABLE: "unavailable",
     score_pb2.MODEL_STATUS_DISABLED: "disabled",
 }
@@ -232,7 +234,7 @@ class Metrics:
             self.message_seconds.observe(now - message.accepted_at)
         for rate in self._rates.values():
             rate.add(claims)
-        self._count_findings([result for answer in judged.answers for result in answer.results])
+        self._count_findings(judged.counts)
         for rule_id, coverage in judged.coverage.items():
             self.lines_applicable.labels(rule_id).inc(coverage.lines)
             self.lines_evaluated.labels(rule_id).inc(coverage.evaluated)
@@ -255,51 +257,49 @@ class Metrics:
             self.refresh(queued_claims())
             await asyncio.sleep(every_s)
 
-    def _count_findings(self, results: Sequence[score_pb2.ClaimResult]) -> None:
-        """Count in one walk over the claims, and touch each metric once per pass."""
-        decisions, outcomes, hits, reasons, outages = (Tally[Any]() for _ in range(5))
-        probabilities = []
-        for result in results:
-            decisions[result.decision] += 1
-            if result.HasField("approval_probability"):
-                probabilities.append(result.approval_probability)
-            else:
-                outcomes[_MODEL_OUTCOMES.get(result.model_status, "not_asked")] += 1
-            for hit in result.hits:
-                hits[hit.rule_id] += 1
-            for gap in result.not_evaluated:
-                reasons[gap.reason] += 1
-            for outage in result.degraded:
-                outages[_dependency(outage)] += 1
-        approvals = sum(p >= self._approval_threshold for p in probabilities)
-        outcomes += Tally(approve=approvals, reject=len(probabilities) - approvals)
-        observe_all(self.confidence, [max(p, 1 - p) for p in probabilities])
-        words = {_word(decision): count for decision, count in decisions.items()}
-        for counter, counts in (
+    def _count_findings(self, counts: Counts) -> None:
+        """Touch each metric once per pass."""
+        p = counts.probabilities
+        approvals = int((p >= self._approval_threshold).sum())
+        outcomes = Tally(approve=approvals, reject=len(p) - approvals)
+        for status, claims in counts.model_statuses.items():
+            outcomes[_MODEL_OUTCOMES.get(status, "not_asked")] += claims
+        outages: Tally[str] = Tally()
+        for outage, claims in counts.degraded.items():
+            outages[_dependency(outage)] += claims
+        observe_all(self.confidence, np.maximum(p, 1 - p))
+        words = {_word(decision): claims for decision, claims in counts.decisions.items()}
+        for counter, found in (
             (self.claims, words),
             (self.predictions, outcomes),
-            (self.rule_hits, hits),
-            (self.not_evaluated, reasons),
+            (self.rule_hits, counts.hits),
+            (self.not_evaluated, counts.not_evaluated),
             (self.degraded, outages),
         ):
-            for label, count in counts.items():
-                counter.labels(label).inc(count)
+            for label, count in found.items():
+                if count:
+                    counter.labels(label).inc(count)
 
 
-def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+def observe_all(histogram: Histogram, values: NDArray[np.float64]) -> None:
     """Observe many values at once: one increment for each bucket instead of one for each value.
 
     The library has no way to do so; one by one it costs more than scoring the claims' rules.
     """
     bounds = histogram._upper_bounds  # noqa: SLF001
-    counts = Tally(bisect_left(bounds, value) for value in values)
-    for bucket, count in counts.items():
+    places = np.minimum(np.searchsorted(bounds, values), len(bounds) - 1)
+    buckets, counts = np.unique(places, return_counts=True)
+    for bucket, count in zip(buckets.tolist(), counts.tolist(), strict=True):
         histogram._buckets[bucket].inc(count)  # noqa: SLF001
-    histogram._sum.inc(sum(values))  # noqa: SLF001
+    histogram._sum.inc(float(values.sum()))  # noqa: SLF001
 
 
-def _word(decision: "score_pb2.Decision.ValueType") -> str:
-    return score_pb2.Decision.Name(decision).removeprefix("DECISION_").lower()
+def _word(decision: int) -> str:
+    return (
+        score_pb2.Decision.Name(score_pb2.Decision.ValueType(decision))
+        .removeprefix("DECISION_")
+        .lower()
+    )
 
 
 def _dependency(text: str) -> str:

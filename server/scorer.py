@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 
 from claimgate.v1 import score_pb2
 
+from engine.answers import Counts, Totals
 from engine.gathered import Gathered
 
 P = ParamSpec("P")
@@ -19,12 +20,12 @@ class Answer(Protocol):
     """The answer to one message."""
 
     @property
-    def results(self) -> Sequence[score_pb2.ClaimResult]:
-        """One result for each claim, in order."""
+    def content(self) -> bytes:
+        """A `MessageResult` without its sequence, which is a `ScoreBatchResponse` as well."""
 
     @property
-    def provenance(self) -> score_pb2.Provenance:
-        """What the results rest on."""
+    def totals(self) -> Totals:
+        """What it comes to."""
 
 
 class Coverage(Protocol):
@@ -44,6 +45,8 @@ class Judged:
     """A pass with its answers."""
 
     answers: Sequence[Answer]
+    counts: Counts
+    """What the answers say, counted."""
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
     """By rule id; PRICE stands for the price."""
 

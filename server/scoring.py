@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from time import monotonic
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import grpc
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
-from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceServicer
 
 from server.batcher import Batcher, Work
 from server.calls import Context, current_call
@@ -20,7 +20,7 @@ SERVICE: Final = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
 T = TypeVar("T")
 
 
-class ScoringServicer(ScoringServiceServicer):
+class ScoringServicer:
     """Scores streams and batches of claims."""
 
     def __init__(
@@ -39,7 +39,7 @@ class ScoringServicer(ScoringServiceServicer):
         self._call_deadline_s = call_deadline_s
         self._draining = draining
 
-    async def ScoreClaims(  # type: ignore[override]  # noqa: N802
+    async def ScoreClaims(  # noqa: N802
         self, requests: AsyncIterator[pb.ScoreClaimsRequest], context: Context
     ) -> None:
         """Score a stream of messages."""
@@ -49,11 +49,11 @@ class ScoringServicer(ScoringServiceServicer):
 
     async def ScoreBatch(  # noqa: N802
         self, request: pb.ScoreBatchRequest, context: Context
-    ) -> pb.ScoreBatchResponse:
-        """Score one batch."""
+    ) -> bytes:
+        """Score one batch; the answer is written already."""
         check_batch(request.batch, self._limits.claims_max)
         answer = await self._answer(request, self._deadline_s(context))
-        return pb.ScoreBatchResponse(results=answer.results, provenance=answer.provenance)
+        return answer.content
 
     async def ValidateClaims(  # noqa: N802
         self, request: pb.ValidateClaimsRequest, context: Context
@@ -71,6 +71,24 @@ class ScoringServicer(ScoringServiceServicer):
                 for claim, faults in zip(request.batch.claims, violations, strict=True)
             ]
         )
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Serve the methods; the answers of two of them are bytes already."""
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            "ScoreClaims": grpc.stream_stream_rpc_method_handler(
+                self.ScoreClaims, request_deserializer=pb.ScoreClaimsRequest.FromString
+            ),
+            "ScoreBatch": grpc.unary_unary_rpc_method_handler(
+                self.ScoreBatch, request_deserializer=pb.ScoreBatchRequest.FromString
+            ),
+            "ValidateClaims": grpc.unary_unary_rpc_method_handler(
+                self.ValidateClaims,
+                request_deserializer=pb.ValidateClaimsRequest.FromString,
+                response_serializer=pb.ValidateClaimsResponse.SerializeToString,
+            ),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        server.add_registered_method_handlers(SERVICE, handlers)
 
     async def _answer(self, request: pb.ScoreBatchRequest, deadline_s: float) -> Answer:
         call = current_call()

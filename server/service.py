@@ -11,7 +11,6 @@ from claimgate.v1.reference_service_pb2_grpc import (
     ReferenceServiceServicer,
     add_ReferenceServiceServicer_to_server,
 )
-from claimgate.v1.scoring_service_pb2_grpc import add_ScoringServiceServicer_to_server
 
 from server.address import Address
 from server.batcher import Batcher, Limits
@@ -114,7 +113,7 @@ def _add_services(
         settings.call_deadline_ms / 1000,
         service.draining,
     )
-    add_ScoringServiceServicer_to_server(scoring, server)
+    scoring.add_to(server)
     add_ReferenceServiceServicer_to_server(parts.reference, server)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
 
+from server.answer_bytes import in_response
 from server.batcher import Batcher, Work
 from server.calls import Call, Context
 from server.errors import (
@@ -177,21 +178,18 @@ class ScoringStream:
             await context.write(self._response())
             self._active_at = monotonic()
 
-    def _response(self) -> pb.ScoreClaimsResponse:
+    def _response(self) -> bytes:
         """Gather finished messages, at least one, into a response."""
-        response = pb.ScoreClaimsResponse()
+        answers: list[bytes] = []
         claims = 0
         while self._finished and not self._fault_of(self._finished[0]):
             claims += self._finished[0].claims
-            if response.messages and claims > _RESPONSE_CLAIMS_MAX:
+            if answers and claims > _RESPONSE_CLAIMS_MAX:
                 break
             finished = self._finished.popleft()
-            answer = finished.answered.result()
-            response.messages.add(
-                sequence=finished.sequence, results=answer.results, provenance=answer.provenance
-            )
+            answers.append(in_response(finished.sequence, finished.answered.result().content))
             self._window.release()
-        return response
+        return b"".join(answers)
 
     @staticmethod
     def _fault_of(finished: Finished) -> CallFaultError | None:

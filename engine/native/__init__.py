@@ -1,34 +1,80 @@
-"""The compiled reader, where it was built for the source beside it; see `ops/build_native.py`."""
+"""What is compiled, where it was built for the source beside it; see `ops/build_native.py`."""
 
 import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-SOURCE: Final = Path(__file__).with_name("fields.c")
-BUILT: Final = Path(__file__).with_name("_fields.so")
-
-
-def source_id(source: Path = SOURCE) -> int:
-    """Return the number of a source: a library names the one that it was built from."""
-    return int.from_bytes(sha256(source.read_bytes()).digest()[:7], "big")
+_FOLDER: Final = Path(__file__).parent
+_POINTER, _SIZE, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 
 
-def load(built: Path = BUILT) -> ctypes.CDLL | None:
-    """Return the library; None where there is none, or where it was built from another source."""
-    try:
-        library = ctypes.CDLL(str(built))
-        library.built_from.restype = ctypes.c_int64
-        same = library.built_from() == source_id()
-    except (OSError, AttributeError):
-        return None
-    if not same:
-        return None
-    pointer, size = ctypes.c_void_p, ctypes.c_int64
-    library.count_rows.argtypes = [ctypes.c_char_p, size, pointer, pointer, pointer]
-    library.fill_columns.argtypes = [
-        *(ctypes.c_char_p, size, pointer, pointer),
-        *(ctypes.c_int32, ctypes.c_int32),
-        *(pointer, pointer, pointer, pointer),
-    ]
-    return library
+@dataclass(frozen=True, slots=True)
+class Native:
+    """One source in C and the library that is built from it."""
+
+    name: str
+    does: str
+    """What is done in Python where there is no library."""
+    arguments: Mapping[str, Sequence[Any]]
+    """Types of the arguments of each function that Python calls."""
+
+    @property
+    def source(self) -> Path:
+        """The file in C."""
+        return _FOLDER / f"{self.name}.c"
+
+    @property
+    def built(self) -> Path:
+        """The library, be it there or not."""
+        return _FOLDER / f"_{self.name}.so"
+
+    def source_id(self) -> int:
+        """Return the number of the source: a library names the one that it was built from."""
+        return int.from_bytes(sha256(self.source.read_bytes()).digest()[:7], "big")
+
+    def load(self, built: Path | None = None) -> ctypes.CDLL | None:
+        """Return the library; None where there is none, or where its source was another one."""
+        try:
+            library = ctypes.CDLL(str(built or self.built))
+            library.built_from.restype = ctypes.c_int64
+            same = library.built_from() == self.source_id()
+        except (OSError, AttributeError):
+            return None
+        if not same:
+            return None
+        for function, types in self.arguments.items():
+            getattr(library, function).argtypes = types
+        return library
+
+
+FIELDS: Final = Native(
+    "fields",
+    "fields are read",
+    {
+        "count_rows": [ctypes.c_char_p, _SIZE, _POINTER, _POINTER, _POINTER],
+        "fill_columns": [
+            *(ctypes.c_char_p, _SIZE, _POINTER, _POINTER),
+            *(_NUMBER, _NUMBER),
+            *(_POINTER, _POINTER, _POINTER, _POINTER),
+        ],
+    },
+)
+"""Takes the fields out of serialized claims."""
+
+ANSWERS: Final = Native(
+    "answers",
+    "answers are written",
+    {
+        "write_messages": [
+            *(_POINTER, _POINTER, _POINTER),
+            *(ctypes.c_char_p, _POINTER, _SIZE),
+            *(_SIZE, _SIZE, _POINTER, _SIZE, _POINTER),
+        ]
+    },
+)
+"""Writes the bytes of answers."""
+
+EVERY: Final = (FIELDS, ANSWERS)

@@ -1,4 +1,4 @@
-"""The engine alone on one core: messages in memory to answers in memory, by stage and by rule."""
+"""The engine alone on one core: bytes of messages to bytes of answers, by stage and by rule."""
 
 from pathlib import Path
 from statistics import median
@@ -8,8 +8,9 @@ from typing import Any, Final
 import numpy as np
 from claimgate.v1 import score_pb2
 
-from engine.encode import encode
+from engine.answers import answers, counts
 from engine.findings import denied_for_certain, hits_of, rule_inputs
+from engine.gaps import Gaps
 from engine.gathered import OK, Gathered, ModelAnswer
 from engine.overrides import effects_of
 from engine.pipeline import Engine, coverage_of
@@ -70,7 +71,7 @@ def _gathered(claims_read: int) -> Gathered:
 
 def _run(engine: Engine, passes: list[list[bytes]]) -> dict[str, float]:
     """Seconds by stage over all passes."""
-    spent = dict.fromkeys(("parse", "read", "judge", "encode", "serialize"), 0.0)
+    spent = dict.fromkeys(("parse", "read", "judge", "answer", "count"), 0.0)
     for wire in passes:
         started = perf_counter()
         messages = _parse(wire)
@@ -79,11 +80,11 @@ def _run(engine: Engine, passes: list[list[bytes]]) -> dict[str, float]:
         was_read = perf_counter()
         scored = engine.judge(read, _gathered(len(read.batch.claims)))
         judged = perf_counter()
-        answers = encode(scored, [score_pb2.VIEW_EVIDENCE] * len(messages))
-        encoded = perf_counter()
-        for answer in answers:
-            answer.SerializeToString()
-        ends = (parsed, was_read, judged, encoded, perf_counter())
+        gaps = Gaps.of(scored.findings, scored.batch)
+        answers(scored, gaps, [score_pb2.VIEW_EVIDENCE] * len(messages))
+        answered = perf_counter()
+        counts(scored, gaps)
+        ends = (parsed, was_read, judged, answered, perf_counter())
         for stage, end, begin in zip(spent, ends, (started, *ends), strict=False):
             spent[stage] += end - begin
     return spent

@@ -79,7 +79,7 @@ def compare(content: bytes) -> bool:
 def main(seed: int, count: int, library: str) -> None:
     """Read that many damaged buffers, and compare one in twenty of them."""
     if library:
-        fields_native.LIBRARY = native.load(Path(library))
+        fields_native.LIBRARY = native.FIELDS.load(Path(library))
     assert fields_native.LIBRARY is not None
     random = Random(seed)
     claims = list(synthetic_claims(60, seed=seed))

@@ -12,7 +12,7 @@ from engine.columns import Batch
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.facts import look_up
-from engine.findings import Coverage, Findings, coverage, find_hits, unjudged
+from engine.findings import Coverage, Findings, coverage, find_hits
 from engine.gathered import Gathered, ModelAnswer
 from engine.history import History
 from engine.policy import Override, Policy
@@ -21,7 +21,6 @@ from engine.rules.rule import (
     Category,
     Certainty,
     Hits,
-    NotEvaluated,
     Rule,
     RuleDeclarationError,
     Scope,
@@ -244,23 +243,7 @@ def test_parameter_of_the_policy_replaces_the_default():
     assert seen == [([9, 9], [1, 1])]
 
 
-# --- what could not be judged
-
-
-def test_gaps_are_told_by_reason_with_their_claims():
-    lines = NotEvaluated("no_row", lines=np.array([False, True, False]))
-    claims = NotEvaluated("no_row", claims=np.array([False, True]))
-    other = NotEvaluated("no_release", lines=np.array([True, True, True]))
-
-    gaps = unjudged(
-        found(TWO, finds("A", Hits.none(lines, other)), finds("B", Hits.none(claims))), TWO
-    )
-
-    assert sorted(gaps) == ["no_release", "no_row"]
-    told = [(rule_id, concerned.tolist()) for rule_id, _, concerned in gaps["no_row"]]
-    assert told == [("A", [True, False]), ("B", [False, True])]
-    assert gaps["no_row"][0][1].tolist() == [False, True, False]
-    assert gaps["no_row"][1][1] is None
+# --- what was judged
 
 
 def test_rules_that_look_at_a_crowded_past_say_so_and_no_others():
@@ -271,20 +254,11 @@ def test_rules_that_look_at_a_crowded_past_say_so_and_no_others():
         """Look at the past."""
         return Hits.none()
 
-    gaps = unjudged(found(crowd, looks, finds("DOES_NOT", Hits.none())), crowd)
+    looked, other = found(crowd, looks, finds("DOES_NOT", Hits.none())).by_rule
 
-    [(rule_id, lines, concerned)] = gaps.pop("crowded_member")
-    assert (rule_id, lines, np.flatnonzero(concerned).tolist()) == ("LOOKS", None, [257])
-    assert gaps == {}
-
-
-def test_gap_that_concerns_nobody_is_not_told():
-    nobody = (
-        NotEvaluated("no_row", lines=np.zeros(3, np.bool_)),
-        NotEvaluated("no_release", claims=np.zeros(2, np.bool_)),
-    )
-
-    assert unjudged(found(TWO, finds("A", Hits.none(*nobody))), TWO) == {}
+    [gap] = looked.not_evaluated
+    assert (gap.reason, np.flatnonzero(gap.claims).tolist()) == ("crowded_member", [257])
+    assert other.not_evaluated == ()
 
 
 def test_coverage_counts_lines_with_a_code_that_were_judged():

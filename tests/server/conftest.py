@@ -23,8 +23,10 @@ import structlog
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference_pb
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceServicer
+from claimgate.v1.scoring_service_pb2 import MessageResult
 from prometheus_client import CollectorRegistry
 
+from engine.answers import Answer, Counts, Totals
 from engine.columns import Violation
 from engine.gathered import Gathered, ModelAnswer
 from server.metrics import Metrics
@@ -37,10 +39,17 @@ POISON = "poison"
 MEMBER_TEXT = "bad member id 123-45-6789"
 
 
-@dataclass
-class PlainAnswer:
-    results: list[score_pb2.ClaimResult]
-    provenance: score_pb2.Provenance
+def approved(claim_ids: Sequence[str], view: int) -> Answer:
+    """An answer that approves the claims and names the view."""
+    message = MessageResult(
+        results=[
+            score_pb2.ClaimResult(claim_id=claim_id, decision=score_pb2.DECISION_APPROVE)
+            for claim_id in claim_ids
+        ],
+        provenance=score_pb2.Provenance(policy_version=score_pb2.View.Name(view)),
+    )
+    totals = Totals({score_pb2.DECISION_APPROVE: len(claim_ids)}, 0, 0, 0)
+    return Answer(message.SerializeToString(), totals)
 
 
 @dataclass
@@ -64,20 +73,11 @@ class PlainEngine:
         return SimpleNamespace(ids=ids, features=SimpleNamespace(values=np.zeros((count, 7))))
 
     def score(self, read: Any, _gathered: Gathered, views: Sequence[int]) -> Judged:
-        return Judged(
-            [
-                PlainAnswer(
-                    [
-                        score_pb2.ClaimResult(
-                            claim_id=claim_id, decision=score_pb2.DECISION_APPROVE
-                        )
-                        for claim_id in ids
-                    ],
-                    score_pb2.Provenance(policy_version=score_pb2.View.Name(view)),
-                )
-                for ids, view in zip(read.ids, views, strict=True)
-            ]
-        )
+        claims = sum(map(len, read.ids))
+        decisions = {score_pb2.DECISION_APPROVE: claims}
+        statuses = {score_pb2.MODEL_STATUS_DISABLED: claims}
+        counts = Counts(decisions, statuses, np.empty(0), {}, {}, {})
+        return Judged(list(map(approved, read.ids, views)), counts)
 
     def validate(self, messages: Sequence[score_pb2.ClaimBatch]) -> list[list[list[Violation]]]:
         return [

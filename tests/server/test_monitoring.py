@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
@@ -15,6 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
+from engine.answers import Counts
 from server import passes
 from server.metrics import Metrics, Rate
 from server.monitoring import monitored
@@ -80,26 +82,23 @@ def test_page_port_that_is_taken_is_named(registry):
 
 def test_answered_pass_is_counted_by_what_was_found(registry):
     metrics = Metrics(registry, approval_threshold=0.8)
-    result = score_pb2.ClaimResult
-    results = [
-        result(decision=score_pb2.DECISION_APPROVE, approval_probability=0.95),
-        result(
-            decision=score_pb2.DECISION_DENY,
-            approval_probability=0.3,
-            hits=[score_pb2.RuleHit(rule_id="NCCI_PTP"), score_pb2.RuleHit(rule_id="NCCI_PTP")],
-            not_evaluated=[score_pb2.NotEvaluated(reason="no_price")],
-        ),
-        result(
-            decision=score_pb2.DECISION_REVIEW,
-            model_status=score_pb2.MODEL_STATUS_UNAVAILABLE,
-            degraded=["model: timeout"],
-        ),
-        result(decision=score_pb2.DECISION_REJECT),
-    ]
-    judged = Judged(
-        [SimpleNamespace(results=results, provenance=score_pb2.Provenance())],
-        {"NCCI_PTP": SimpleNamespace(lines=9, evaluated=7)},
+    counts = Counts(
+        decisions={
+            score_pb2.DECISION_APPROVE: 1,
+            score_pb2.DECISION_DENY: 1,
+            score_pb2.DECISION_REVIEW: 1,
+            score_pb2.DECISION_REJECT: 1,
+        },
+        model_statuses={
+            score_pb2.MODEL_STATUS_UNAVAILABLE: 1,
+            score_pb2.MODEL_STATUS_UNSPECIFIED: 1,
+        },
+        probabilities=np.array([0.95, 0.3]),
+        hits={"NCCI_PTP": 2},
+        not_evaluated={"no_price": 1},
+        degraded={"model: timeout": 1},
     )
+    judged = Judged([], counts, {"NCCI_PTP": SimpleNamespace(lines=9, evaluated=7)})
 
     metrics.pass_answered([SimpleNamespace(claims=4, accepted_at=0.0)], judged)
 
