@@ -41,6 +41,7 @@ from engine.columns import (
 from engine.fields import Column, Fields
 from engine.fields_python import Memory, Sent, blank
 from engine.insurance import HMO, INSURANCE, LINE_OF_BUSINESS, MEDICARE_ADVANTAGE_KIND
+from engine.messages import Message, as_message
 from engine.validate import Tables, validate
 from engine.words import BLANK, name_keys, word_key
 
@@ -80,7 +81,10 @@ _HMOS: Final = Memory(lambda text: text.strip().upper() == HMO)
 
 
 def decode(
-    messages: Sequence[score_pb2.ClaimBatch], *, allow_zero_charge: bool, reader: Reader = READER
+    messages: Sequence[Message | score_pb2.ClaimBatch],
+    *,
+    allow_zero_charge: bool,
+    reader: Reader = READER,
 ) -> Batch:
     """Return the messages' claims as columns, those that cannot be scored set aside with reasons.
 
@@ -100,17 +104,22 @@ def decode(
     return _without(batch, violations.keys()) if violations else batch
 
 
-def decode_unjudged(messages: Sequence[score_pb2.ClaimBatch], *, reader: Reader = READER) -> Batch:
+def decode_unjudged(
+    messages: Sequence[Message | score_pb2.ClaimBatch], *, reader: Reader = READER
+) -> Batch:
     """Return the messages' claims as columns, all of them: whoever asks knows that they scored."""
     return _read(messages, reader)[0]
 
 
-def _read(messages: Sequence[score_pb2.ClaimBatch], reader: Reader) -> tuple[Batch, Fields, Sent]:
-    message_claims = [len(message.claims) for message in messages]
+def _read(
+    messages: Sequence[Message | score_pb2.ClaimBatch], reader: Reader
+) -> tuple[Batch, Fields, Sent]:
+    received_as = list(map(as_message, messages))
+    message_claims = [message.claims for message in received_as]
     message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)
     words = _Words({"": 0})
-    read = fields_native.read(messages, message) if reader == "native" else None
-    fields, sent = read or fields_python.read(messages, message)
+    read = fields_native.read(received_as, message) if reader == "native" else None
+    fields, sent, claims_at = read or fields_python.read(received_as, message)
     member, persons = _members(fields)
     claims = _claims(fields, words, member)
     received = Received(
@@ -126,7 +135,7 @@ def _read(messages: Sequence[score_pb2.ClaimBatch], reader: Reader) -> tuple[Bat
         _lines(fields, claims),
         _diagnoses(fields),
         _icd_procedures(fields),
-        _other_payers(messages, fields),
+        _other_payers(fields, claims_at),
         persons,
         words,
     )
@@ -377,15 +386,15 @@ def _members(fields: Fields) -> tuple[NDArray[np.int32], Sequence[tuple[str, str
     return _mapped(numbers, keys, np.int32), persons
 
 
-def _other_payers(messages: Sequence[score_pb2.ClaimBatch], fields: Fields) -> OtherPayers:
-    """Read other payers message by message: few claims have any, and those have one or two."""
+def _other_payers(
+    fields: Fields, claims_at: Callable[[Ints], list[claim_pb2.Claim]]
+) -> OtherPayers:
+    """Read other payers claim by claim: few have any, and those have one or two."""
     rows = np.flatnonzero(fields.claims["other_payers"])
-    starts = np.searchsorted(fields.message, np.arange(len(messages))).tolist()
-    places = zip(fields.message[rows].tolist(), rows.tolist(), strict=True)
     found = [
         (row, *payer)
-        for number, row in places
-        for payer in _payers_of(messages[number].claims[row - starts[number]])
+        for row, claim in zip(rows.tolist(), claims_at(rows), strict=True)
+        for payer in _payers_of(claim)
     ]
     columns = zip(*found, strict=True) if found else [()] * len(_OTHER_PAYER_TYPES)
     return OtherPayers(*(np.array(c, t) for c, t in zip(columns, _OTHER_PAYER_TYPES, strict=True)))

@@ -6,11 +6,10 @@ The tables that the walk follows are made here, from the API's descriptors by th
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import methodcaller
 from typing import Final
 
 import numpy as np
-from claimgate.v1 import score_pb2
+from claimgate.v1 import claim_pb2, score_pb2
 from google.protobuf.descriptor import Descriptor
 from numpy.typing import NDArray
 
@@ -29,6 +28,7 @@ from engine.fields import (
     Fields,
     Kind,
 )
+from engine.messages import Message, serialized
 
 LIBRARY: Final = native.FIELDS.load()
 """The compiled reader; None where there is none."""
@@ -40,6 +40,7 @@ _LISTS: Final = frozenset({Kind.CODES, Kind.INTS})
 _WITHOUT_COLUMN: Final = frozenset({Kind.TEXT, Kind.ROWS})
 _FLAG: Final = Field(Kind.BOOL, np.bool_)
 _NUMBER: Final = Field(Kind.INT)
+_PLACE_IN_BYTES: Final = Field(Kind.KEPT, entries=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +66,20 @@ class _Table:
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class _Read:
     """What is read of one message of the API, and the table that its columns are in."""
 
     fields: Mapping[str, Field]
     table: int
     roles: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)
-    rows: Mapping[str, "_Message"] = field(default_factory=dict)
+    rows: Mapping[str, "_Read"] = field(default_factory=dict)
     prefix: str = ""
 
 
-def _table(message: _Message, *, owner: bool) -> _Table:
-    columns: dict[str, Field] = {"claim": _NUMBER} if owner else {"doubtful": _FLAG}
+def _table(message: _Read, *, owner: bool) -> _Table:
+    columns: dict[str, Field] = (
+        {"claim": _NUMBER} if owner else {"doubtful": _FLAG, "place": _PLACE_IN_BYTES}
+    )
     every = dict(message.fields)
     for role, provider in message.roles.items():
         columns[role] = _FLAG
@@ -91,16 +94,16 @@ def _table(message: _Message, *, owner: bool) -> _Table:
     return _Table(dict(widest_first), offsets, width)
 
 
-_LINE: Final = _Message(LINE_FIELDS, 1, LINE_ROLES)
-_DIAGNOSIS: Final = _Message(DIAGNOSIS_FIELDS, 2)
-_ICD_PROCEDURE: Final = _Message(ICD_PROCEDURE_FIELDS, 3)
-_CLAIM: Final = _Message(
+_LINE: Final = _Read(LINE_FIELDS, 1, LINE_ROLES)
+_DIAGNOSIS: Final = _Read(DIAGNOSIS_FIELDS, 2)
+_ICD_PROCEDURE: Final = _Read(ICD_PROCEDURE_FIELDS, 3)
+_CLAIM: Final = _Read(
     CLAIM_FIELDS,
     0,
     CLAIM_ROLES,
     {"lines": _LINE, "diagnoses": _DIAGNOSIS, "icd_procedures": _ICD_PROCEDURE},
 )
-_BATCH: Final = _Message({}, 0, rows={"claims": _CLAIM})
+_BATCH: Final = _Read({}, 0, rows={"claims": _CLAIM})
 _TABLES: Final = (
     _table(_CLAIM, owner=False),
     *(_table(message, owner=True) for message in (_LINE, _DIAGNOSIS, _ICD_PROCEDURE)),
@@ -110,7 +113,7 @@ _TABLES: Final = (
 class _Plan:
     """The tables of `native/fields.c`: fields and messages as rows of int32."""
 
-    def __init__(self, descriptor: Descriptor, message: _Message) -> None:
+    def __init__(self, descriptor: Descriptor, message: _Read) -> None:
         fields: list[tuple[int, ...]] = []
         messages: list[tuple[int, ...]] = []
         self._add(fields, messages, descriptor, message)
@@ -122,7 +125,7 @@ class _Plan:
         fields: list[tuple[int, ...]],
         messages: list[tuple[int, ...]],
         descriptor: Descriptor,
-        message: _Message,
+        message: _Read,
     ) -> int:
         """Add a message and all within it; return its number."""
         number, first, known = len(messages), len(fields), descriptor.fields_by_name
@@ -132,7 +135,7 @@ class _Plan:
         for name, each in message.fields.items():
             fields[first + known[name].number] = _field(message, name, each)
         within = dict(message.rows) | {
-            role: _Message(provider, message.table, prefix=f"{role}.")
+            role: _Read(provider, message.table, prefix=f"{role}.")
             for role, provider in message.roles.items()
         }
         for name, inner in within.items():
@@ -141,12 +144,13 @@ class _Plan:
                 raise TypeError(f"{name} is no message; read it as a field of {descriptor.name}")
             place = self._add(fields, messages, type_within, inner)
             fields[first + known[name].number] = _inner(message, name, place)
-        owner = _TABLES[message.table].offsets.get("claim", 0)
+        offsets = _TABLES[message.table].offsets
+        owner = offsets["claim"] if message.table else offsets["place"]
         messages[number] = (first, last + 1, message.table, owner, bool(message.rows))
         return number
 
 
-def _field(message: _Message, name: str, each: Field) -> tuple[int, ...]:
+def _field(message: _Read, name: str, each: Field) -> tuple[int, ...]:
     offsets, path = _TABLES[message.table].offsets, message.prefix + name
     size = np.dtype(each.dtype).itemsize
     # Where a column has a place, so has the number of its entries, if it is a list.
@@ -154,7 +158,7 @@ def _field(message: _Message, name: str, each: Field) -> tuple[int, ...]:
     return each.kind, size, each.limit, each.entries, place, entries
 
 
-def _inner(message: _Message, name: str, number: int) -> tuple[int, ...]:
+def _inner(message: _Read, name: str, number: int) -> tuple[int, ...]:
     if name in message.rows:
         return Kind.ROWS, 0, 0, 0, 0, number
     return Kind.ROLE, 1, 0, 1, _TABLES[message.table].offsets[name], number
@@ -163,15 +167,13 @@ def _inner(message: _Message, name: str, number: int) -> tuple[int, ...]:
 _PLAN: Final = _Plan(score_pb2.ClaimBatch.DESCRIPTOR, _BATCH)
 
 
-def read(
-    messages: Sequence[score_pb2.ClaimBatch], message: Ints
-) -> tuple[Fields, fields_python.Sent] | None:
-    """Return the claims' fields, and those claims as sent whose texts may have a fault.
+def read(messages: Sequence[Message], message: Ints) -> fields_python.Read | None:
+    """Return what both readers do; only claims whose texts may have a fault are read as sent.
 
     None where a text has to be read by Python's rules, as a code with letters beyond ASCII.
     """
     # Serialized messages one after the other are one message with the claims of all.
-    content = b"".join(map(methodcaller("SerializeToString"), messages))
+    content = b"".join(map(serialized, messages))
     tables = read_bytes(content)
     if tables is None:
         return None
@@ -179,10 +181,17 @@ def read(
     undated = (claims["service_from_date"] == ABSENT_DAY) | (
         claims["service_to_date"] == ABSENT_DAY
     )
+    places = claims["place"]
+
+    def claims_at(rows: Ints) -> list[claim_pb2.Claim]:
+        cuts = map(slice, *places[rows].T.tolist()) if len(rows) else ()
+        return [claim_pb2.Claim.FromString(content[cut]) for cut in cuts]
+
     rows = np.flatnonzero(claims["doubtful"] | undated)
-    return (
+    return fields_python.Read(
         Fields(message, _kept_texts(content, claims), claims, lines, diagnoses, icd_procedures),
-        fields_python.as_sent(messages, message, rows),
+        fields_python.as_sent(claims_at(rows), rows),
+        claims_at,
     )
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter, methodcaller, not_
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
-from claimgate.v1 import score_pb2
+from claimgate.v1 import claim_pb2
 from numpy.typing import NDArray
 
 from engine.codes import ABSENT, UNCODABLE, Code36, code36
@@ -28,6 +28,7 @@ from engine.fields import (
     Fields,
     Kind,
 )
+from engine.messages import Message
 from engine.words import word_key
 
 _MEMORY_MAX: Final = 200_000
@@ -93,9 +94,20 @@ class _Forgetful:
         return code36(text)
 
 
-def read(messages: Sequence[score_pb2.ClaimBatch], message: Ints) -> tuple[Fields, Sent]:
+class Read(NamedTuple):
+    """What a reader takes out of the messages of a pass."""
+
+    fields: Fields
+    sent: Sent
+    """Claims as they were sent: all of them, or those that may have a fault."""
+    claims_at: Callable[[Ints], list[claim_pb2.Claim]]
+    """Gives the claims of some rows as messages."""
+
+
+def read(messages: Sequence[Message], message: Ints) -> Read:
     """Return the claims' fields as columns, and all claims as they were sent."""
-    sent = as_sent(messages, message, np.arange(len(message)))
+    every = list(chain.from_iterable(each.rows().claims for each in messages))
+    sent = as_sent(every, np.arange(len(message)))
     claims = sent.claims
     fields = Fields(
         message=message,
@@ -105,14 +117,11 @@ def read(messages: Sequence[score_pb2.ClaimBatch], message: Ints) -> tuple[Field
         diagnoses=_nested(claims["diagnoses"], DIAGNOSIS_FIELDS),
         icd_procedures=_nested(claims["icd_procedures"], ICD_PROCEDURE_FIELDS),
     )
-    return fields, sent
+    return Read(fields, sent, lambda rows: [every[row] for row in rows.tolist()])
 
 
-def as_sent(messages: Sequence[score_pb2.ClaimBatch], message: Ints, rows: Ints) -> Sent:
-    """Take the fields out of some claims of the pass."""
-    starts = np.searchsorted(message, np.arange(len(messages))).tolist()
-    places = zip(message[rows].tolist(), rows.tolist(), strict=True)
-    claims = [messages[number].claims[row - starts[number]] for number, row in places]
+def as_sent(claims: Sequence[claim_pb2.Claim], rows: Ints) -> Sent:
+    """Take the fields out of the claims of some rows of the pass."""
     of_claims = _values(claims, CLAIM_FIELDS, CLAIM_ROLES)
     lines, owner = _flattened(of_claims["lines"].values)
     return Sent(rows, of_claims, _values(lines, LINE_FIELDS, LINE_ROLES), owner)

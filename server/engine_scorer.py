@@ -9,6 +9,7 @@ from engine.answers import answers, counts
 from engine.columns import Violation
 from engine.gaps import Gaps
 from engine.gathered import Gathered
+from engine.messages import Message
 from engine.pipeline import Engine, Pass, coverage_of
 from server.scorer import Judged
 
@@ -19,7 +20,7 @@ class EngineScorer:
 
     engine: Engine
 
-    def read(self, messages: Sequence[score_pb2.ClaimBatch]) -> Pass:
+    def read(self, messages: Sequence[Message | score_pb2.ClaimBatch]) -> Pass:
         """Turn messages into columns, with what the tables say."""
         return self.engine.read(messages)
 
@@ -29,6 +30,8 @@ class EngineScorer:
         gaps = Gaps.of(scored.findings, scored.batch)
         return Judged(answers(scored, gaps, views), counts(scored, gaps), coverage_of(scored))
 
-    def validate(self, messages: Sequence[score_pb2.ClaimBatch]) -> list[list[Sequence[Violation]]]:
+    def validate(
+        self, messages: Sequence[Message | score_pb2.ClaimBatch]
+    ) -> list[list[Sequence[Violation]]]:
         """Return the faults of each claim of each message."""
         return self.engine.validate(messages)

@@ -77,4 +77,11 @@ ANSWERS: Final = Native(
 )
 """Writes the bytes of answers."""
 
-EVERY: Final = (FIELDS, ANSWERS)
+CHECKS: Final = Native(
+    "checks",
+    "messages are checked",
+    {"check_message": [ctypes.c_char_p, _SIZE, _POINTER, _POINTER, _POINTER]},
+)
+"""Tells serialized claims that are beyond doubt from those that protobuf has to read first."""
+
+EVERY: Final = (FIELDS, ANSWERS, CHECKS)

@@ -40,7 +40,7 @@ struct message {
     int32_t first;  /* place of its fields */
     int32_t fields; /* how many there are */
     int32_t table;  /* which table its columns are in */
-    int32_t owner;  /* ROWS: offset of the claim's row */
+    int32_t owner;  /* offset of the claim's row; of a claim itself, of its place in the bytes */
     int32_t nests;  /* it has rows within */
 };
 
@@ -318,11 +318,10 @@ static int take_filled(const struct target *to, struct span text, int seen)
     return OK;
 }
 
-static void take_kept(const struct target *to, struct span text)
+static void store_place(uint8_t *at, const struct pass *pass, struct span bytes)
 {
-    uint8_t *cell = cell_of(to);
-    store(cell, 4, text.at - to->pass->start);
-    store(cell + 4, 4, text.end - to->pass->start);
+    store(at, 4, bytes.at - pass->start);
+    store(at + 4, 4, bytes.end - pass->start);
 }
 
 static int take_value(const struct target *to, struct span text, int seen)
@@ -350,7 +349,7 @@ static int take_text(const struct target *to, struct span text)
     case TEXT:
         return OK;
     case KEPT:
-        take_kept(to, text);
+        store_place(cell_of(to), to->pass, text);
         return OK;
     case FILLED:
         return take_filled(to, text, seen);
@@ -367,8 +366,11 @@ static int take_row(struct pass *pass, int32_t number, struct span bytes)
         return message->nests ? walk(pass, number, bytes, row) : OK;
     if (row >= pass->rows[message->table])
         return NO_ROOM;
+    uint8_t *owner = column(pass, message->table, message->owner);
     if (message->table)
-        store(column(pass, message->table, message->owner) + row * 4, 4, claim_of(pass));
+        store(owner + row * 4, 4, claim_of(pass));
+    else
+        store_place(owner + row * 8, pass, bytes);
     return walk(pass, number, bytes, row);
 }
 

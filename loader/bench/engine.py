@@ -12,6 +12,7 @@ from engine.answers import answers, counts
 from engine.findings import denied_for_certain, hits_of, rule_inputs
 from engine.gaps import Gaps
 from engine.gathered import OK, Gathered, ModelAnswer
+from engine.messages import Rows
 from engine.overrides import effects_of
 from engine.pipeline import Engine, coverage_of
 from engine.pricing import price
@@ -61,8 +62,8 @@ def measure_engine(snapshot: Path, *, count: int, runs: int) -> dict[str, Any]:
     }
 
 
-def _parse(wire: list[bytes]) -> list[score_pb2.ClaimBatch]:
-    return [score_pb2.ClaimBatch.FromString(content) for content in wire]
+def _sent(wire: list[bytes]) -> list[Rows]:
+    return list(map(Rows.read, wire))
 
 
 def _gathered(claims_read: int) -> Gathered:
@@ -71,11 +72,11 @@ def _gathered(claims_read: int) -> Gathered:
 
 def _run(engine: Engine, passes: list[list[bytes]]) -> dict[str, float]:
     """Seconds by stage over all passes."""
-    spent = dict.fromkeys(("parse", "read", "judge", "answer", "count"), 0.0)
+    spent = dict.fromkeys(("check", "read", "judge", "answer", "count"), 0.0)
     for wire in passes:
         started = perf_counter()
-        messages = _parse(wire)
-        parsed = perf_counter()
+        messages = _sent(wire)
+        checked = perf_counter()
         read = engine.read(messages)
         was_read = perf_counter()
         scored = engine.judge(read, _gathered(len(read.batch.claims)))
@@ -84,7 +85,7 @@ def _run(engine: Engine, passes: list[list[bytes]]) -> dict[str, float]:
         answers(scored, gaps, [score_pb2.VIEW_EVIDENCE] * len(messages))
         answered = perf_counter()
         counts(scored, gaps)
-        ends = (parsed, was_read, judged, answered, perf_counter())
+        ends = (checked, was_read, judged, answered, perf_counter())
         for stage, end, begin in zip(spent, ends, (started, *ends), strict=False):
             spent[stage] += end - begin
     return spent
@@ -92,7 +93,7 @@ def _run(engine: Engine, passes: list[list[bytes]]) -> dict[str, float]:
 
 def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
     """Microseconds per 1,000 claims of each rule, dearest first."""
-    read = engine.read(_parse(wire))
+    read = engine.read(_sent(wire))
     batch, facts = read.batch, read.facts
     allowed = price(batch, engine.reference, facts, engine.policy)
     effects = effects_of(engine.policy, batch)
@@ -118,7 +119,7 @@ def _rules(engine: Engine, wire: list[bytes], runs: int) -> dict[str, float]:
 
 def _crowded_ratio(engine: Engine, wire: list[bytes], runs: int) -> float:
     """Time of a pass that is one message of one member and day, in times of an ordinary pass."""
-    template = _parse(wire)[0].claims[0]
+    template = _sent(wire)[0].rows().claims[0]
     crowd = score_pb2.ClaimBatch(claims=[template] * PASS_CLAIMS)
     for number, claim in enumerate(crowd.claims):
         claim.claim_id = f"CROWD{number}"
@@ -130,7 +131,7 @@ def _crowded_ratio(engine: Engine, wire: list[bytes], runs: int) -> float:
 
 
 def _shares(engine: Engine, wire: list[bytes]) -> dict[str, float]:
-    read = engine.read(_parse(wire))
+    read = engine.read(_sent(wire))
     scored = engine.judge(read, _gathered(len(read.batch.claims)))
     return {
         name: round(each.evaluated / max(each.lines, 1), 4)

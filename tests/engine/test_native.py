@@ -23,6 +23,7 @@ from engine.decode import READER, decode
 from engine.examples import claim_of
 from engine.fields import CLAIM_FIELDS, CLAIM_ROLES, LINE_FIELDS, LINE_ROLES, Kind
 from engine.gathered import Gathered, ModelAnswer
+from engine.messages import as_message
 from engine.pipeline import Engine
 from engine.rules.rule import example, line
 from loader.intake.file import read_claims
@@ -84,10 +85,11 @@ def assert_equal_tables(native: Table, python: Table) -> None:
 def assert_same_fields(messages: list[score_pb2.ClaimBatch]) -> None:
     """Hold the columns of all claims against each other, also of those that cannot be scored."""
     message = np.repeat(np.arange(len(messages)), [len(each.claims) for each in messages])
-    native = fields_native.read(messages, message)
+    sent = list(map(as_message, messages))
+    native = fields_native.read(sent, message)
     if native is None:
         return
-    python = fields_python.read(messages, message)
+    python = fields_python.read(sent, message)
     assert {name: list(texts) for name, texts in python[0].texts.items()} == native[0].texts
     for table in ("claims", "lines", "diagnoses", "icd_procedures"):
         ours, theirs = getattr(native[0], table), getattr(python[0], table)

@@ -135,7 +135,7 @@ def test_wheel_with_what_was_compiled_is_for_one_platform(checkout):
     wheel = wheel_of(checkout)
 
     names = zipfile.ZipFile(wheel).namelist()
-    for part in ("fields", "answers"):
+    for part in ("fields", "answers", "checks"):
         assert {f"engine/native/_{part}.so", f"engine/native/{part}.c"} <= set(names)
     assert not wheel.name.endswith("-any.whl")
 
@@ -152,8 +152,12 @@ def test_wheel_without_a_compiler_is_for_every_platform(checkout):
 @pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize(
     ("part", "script", "count", "what"),
-    [(native.FIELDS, MUTATIONS, 20_000, "buffers"), (native.ANSWERS, WRITING, 20_000, "claims")],
-    ids=["fields", "answers"],
+    [
+        (native.FIELDS, MUTATIONS, 20_000, "buffers"),
+        (native.CHECKS, MUTATIONS, 20_000, "buffers"),
+        (native.ANSWERS, WRITING, 20_000, "claims"),
+    ],
+    ids=["fields", "checks", "answers"],
 )
 def test_address_sanitizer_finds_nothing(tmp_path, skip_or_fail, part, script, count, what):
     sanitizer = subprocess.run(
@@ -172,7 +176,7 @@ def test_address_sanitizer_finds_nothing(tmp_path, skip_or_fail, part, script, c
     }
 
     done = subprocess.run(
-        [sys.executable, str(script), "2", str(count), str(built)],
+        [sys.executable, str(script), "2", str(count), part.name, str(built)],
         capture_output=True, text=True, timeout=600, check=False, env=environment,
     )  # fmt: skip
 

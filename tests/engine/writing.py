@@ -1,7 +1,7 @@
 """Writes random messages with the compiled writer: a process of its own, so that a crash is seen.
 
-`python writing.py SEED COUNT [LIBRARY]`. Each message is read by protobuf and held against the one
-that was meant; where a value has to be written by Python's rules, nothing may be written.
+`python writing.py SEED COUNT [answers LIBRARY]`. Each message is read by protobuf and held against
+the one that was meant; where a value has to be written by Python's rules, nothing may be written.
 """
 
 import sys
@@ -142,7 +142,7 @@ def check(random: Random) -> bool:
     return True
 
 
-def main(seed: int, count: int, library: str = "") -> None:
+def main(seed: int, count: int, _: str = "answers", library: str = "") -> None:
     """Write that many claims."""
     if library:
         wire_tables.LIBRARY = native.ANSWERS.load(Path(library))
@@ -154,4 +154,4 @@ def main(seed: int, count: int, library: str = "") -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "")
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
