@@ -16,9 +16,9 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
-from claimgate.v1 import score_pb2
 from opentelemetry.trace import SpanContext
 
+from engine.messages import Message
 from server.errors import DeadlineError, DrainingError, OverloadedError
 from server.room import Room
 from server.scorer import Answer, EngineThread
@@ -30,7 +30,7 @@ PASSES_MAX: Final = 2
 class Work:
     """One message on its way through a pass."""
 
-    message: score_pb2.ClaimBatch = field(repr=False)
+    message: Message = field(repr=False)
     tenant: str
     view: int
     expires_at: float
@@ -49,7 +49,7 @@ class Work:
 
     def __post_init__(self) -> None:
         """Count the claims and open the promise of an answer."""
-        self.claims = len(self.message.claims)
+        self.claims = self.message.claims
         self.answered = asyncio.get_running_loop().create_future()
 
     @property

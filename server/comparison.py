@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from claimgate.v1 import reference_service_pb2 as pb
 from claimgate.v1 import score_pb2
 
+from engine.messages import as_message
 from engine.pipeline import Engine
 from engine.policy import Policy
 from server.engine_scorer import EngineScorer
@@ -59,7 +60,7 @@ class Comparison:
     async def _scored(
         self, scorer: EngineScorer, request: pb.ComparePoliciesRequest, wanted: Wanted
     ) -> "MessageResult":
-        read = await asyncio.to_thread(scorer.read, [request.batch])
+        read = await asyncio.to_thread(scorer.read, [as_message(request.batch)])
         gathered = await self.gather(read, wanted)
         [answer] = await asyncio.to_thread(scorer.engine.score, read, gathered, [request.view])
         return answer

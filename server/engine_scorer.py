@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from claimgate.v1 import score_pb2
-
 from engine.answers import answers, counts
 from engine.columns import Violation
 from engine.gaps import Gaps
@@ -20,7 +18,7 @@ class EngineScorer:
 
     engine: Engine
 
-    def read(self, messages: Sequence[Message | score_pb2.ClaimBatch]) -> Pass:
+    def read(self, messages: Sequence[Message]) -> Pass:
         """Turn messages into columns, with what the tables say."""
         return self.engine.read(messages)
 
@@ -30,8 +28,6 @@ class EngineScorer:
         gaps = Gaps.of(scored.findings, scored.batch)
         return Judged(answers(scored, gaps, views), counts(scored, gaps), coverage_of(scored))
 
-    def validate(
-        self, messages: Sequence[Message | score_pb2.ClaimBatch]
-    ) -> list[list[Sequence[Violation]]]:
+    def validate(self, messages: Sequence[Message]) -> list[list[Sequence[Violation]]]:
         """Return the faults of each claim of each message."""
         return self.engine.validate(messages)

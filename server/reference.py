@@ -155,7 +155,7 @@ class ReferenceServicer(ReferenceServiceServicer):
         self, request: pb.ComparePoliciesRequest, _context: Context
     ) -> pb.ComparePoliciesResponse:
         """Score claims under two policies."""
-        check_batch(request.batch, self._comparison.claims_max)
+        check_batch(len(request.batch.claims), self._comparison.claims_max)
         checked_view(request.view)
         # Taken once: both results rest on the same tables.
         tenant = current_call().principal.tenant

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from claimgate.v1 import score_pb2
-
 from engine.answers import Counts, Totals
 from engine.gathered import Gathered
+from engine.messages import Message
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,15 +69,13 @@ class Violation(Protocol):
 class Scorer(Protocol):
     """The engine as a pass sees it: plain functions over all messages of the pass."""
 
-    def read(self, messages: Sequence[score_pb2.ClaimBatch], /) -> Any:
+    def read(self, messages: Sequence[Message], /) -> Any:
         """Turn messages into columns; `features.values` is what the model is asked with."""
 
     def score(self, read: Any, gathered: Gathered, views: Sequence[int], /) -> Judged:
         """Answer each message."""
 
-    def validate(
-        self, messages: Sequence[score_pb2.ClaimBatch], /
-    ) -> Sequence[Sequence[Sequence[Violation]]]:
+    def validate(self, messages: Sequence[Message], /) -> Sequence[Sequence[Sequence[Violation]]]:
         """Return the faults of each claim of each message."""
 
 

@@ -9,9 +9,11 @@ import grpc
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
 
+from engine.messages import as_message
 from server.batcher import Batcher, Work
 from server.calls import Context, current_call
 from server.errors import DeadlineError
+from server.requests import BatchRequest, StreamRequest
 from server.scorer import Answer, CurrentScorer, EngineThread, Violation
 from server.streams import ScoringStream, StreamLimits, check_batch, checked_view
 
@@ -40,7 +42,7 @@ class ScoringServicer:
         self._draining = draining
 
     async def ScoreClaims(  # noqa: N802
-        self, requests: AsyncIterator[pb.ScoreClaimsRequest], context: Context
+        self, requests: AsyncIterator[StreamRequest], context: Context
     ) -> None:
         """Score a stream of messages."""
         await ScoringStream(current_call(), self._batcher, self._limits, self._draining).run(
@@ -48,10 +50,10 @@ class ScoringServicer:
         )
 
     async def ScoreBatch(  # noqa: N802
-        self, request: pb.ScoreBatchRequest, context: Context
+        self, request: BatchRequest, context: Context
     ) -> bytes:
         """Score one batch; the answer is written already."""
-        check_batch(request.batch, self._limits.claims_max)
+        check_batch(request.message.claims, self._limits.claims_max)
         answer = await self._answer(request, self._deadline_s(context))
         return answer.content
 
@@ -59,9 +61,9 @@ class ScoringServicer:
         self, request: pb.ValidateClaimsRequest, context: Context
     ) -> pb.ValidateClaimsResponse:
         """Check the structure of claims."""
-        check_batch(request.batch, self._limits.claims_max)
+        check_batch(len(request.batch.claims), self._limits.claims_max)
         scorer = await self._scorer(current_call().principal.tenant)
-        checking = self._thread.run("validate", scorer.validate, [request.batch])
+        checking = self._thread.run("validate", scorer.validate, [as_message(request.batch)])
         [violations] = await _within(checking, self._deadline_s(context))
         return pb.ValidateClaimsResponse(
             validations=[
@@ -73,13 +75,13 @@ class ScoringServicer:
         )
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Serve the methods; the answers of two of them are bytes already."""
+        """Serve the methods: claims and answers are bytes in both that score."""
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "ScoreClaims": grpc.stream_stream_rpc_method_handler(
-                self.ScoreClaims, request_deserializer=pb.ScoreClaimsRequest.FromString
+                self.ScoreClaims, request_deserializer=StreamRequest.read
             ),
             "ScoreBatch": grpc.unary_unary_rpc_method_handler(
-                self.ScoreBatch, request_deserializer=pb.ScoreBatchRequest.FromString
+                self.ScoreBatch, request_deserializer=BatchRequest.read
             ),
             "ValidateClaims": grpc.unary_unary_rpc_method_handler(
                 self.ValidateClaims,
@@ -90,10 +92,10 @@ class ScoringServicer:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         server.add_registered_method_handlers(SERVICE, handlers)
 
-    async def _answer(self, request: pb.ScoreBatchRequest, deadline_s: float) -> Answer:
+    async def _answer(self, request: BatchRequest, deadline_s: float) -> Answer:
         call = current_call()
         work = Work(
-            message=request.batch,
+            message=request.message,
             tenant=call.principal.tenant,
             view=checked_view(request.view),
             history=not request.without_history,

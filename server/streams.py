@@ -29,6 +29,7 @@ from server.errors import (
     OptionsAfterClaimsError,
     TooManyClaimsError,
 )
+from server.requests import StreamRequest
 from server.scorer import Answer
 
 # A response gathers small answers up to this many claims, so that it stays far below 4 MiB.
@@ -73,7 +74,7 @@ class ScoringStream:
         self._read_all = False
         self._ending: CallFaultError | None = None
 
-    async def run(self, requests: AsyncIterator[pb.ScoreClaimsRequest], context: Context) -> None:
+    async def run(self, requests: AsyncIterator[StreamRequest], context: Context) -> None:
         """Answer every message that was taken, then end the stream."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -87,14 +88,14 @@ class ScoringStream:
         if self._ending:
             raise self._ending
 
-    async def _read(self, requests: AsyncIterator[pb.ScoreClaimsRequest]) -> None:
+    async def _read(self, requests: AsyncIterator[StreamRequest]) -> None:
         first = True
         try:
             await self._window.acquire()
             async for request in requests:
                 self._active_at = monotonic()
-                if request.WhichOneof("content") == "options":
-                    self._configure(request, first=first)
+                if request.options is not None:
+                    self._configure(request.sequence, request.options, first=first)
                 else:
                     await self._score(request)
                     await self._window.acquire()
@@ -105,16 +106,16 @@ class ScoringStream:
             self._read_all = True
             self._changed.set()
 
-    def _configure(self, request: pb.ScoreClaimsRequest, *, first: bool) -> None:
+    def _configure(self, sequence: int, options: pb.StreamOptions, *, first: bool) -> None:
         if not first:
-            raise OptionsAfterClaimsError(request.sequence)
-        self._view = checked_view(request.options.view)
-        self._history = not request.options.without_history
+            raise OptionsAfterClaimsError(sequence)
+        self._view = checked_view(options.view)
+        self._history = not options.without_history
 
-    async def _score(self, request: pb.ScoreClaimsRequest) -> None:
-        check_batch(request.batch, self._limits.claims_max, sequence=request.sequence)
+    async def _score(self, request: StreamRequest) -> None:
+        check_batch(request.message.claims, self._limits.claims_max, sequence=request.sequence)
         work = Work(
-            message=request.batch,
+            message=request.message,
             tenant=self._call.principal.tenant,
             view=self._view,
             history=self._history,
@@ -202,9 +203,8 @@ class ScoringStream:
         raise error
 
 
-def check_batch(batch: score_pb2.ClaimBatch, claims_max: int, **facts: int) -> None:
+def check_batch(claims: int, claims_max: int, **facts: int) -> None:
     """Refuse a batch without claims, or with more than a message may hold."""
-    claims = len(batch.claims)
     if not claims:
         raise EmptyRequestError("at least one claim", **facts)
     if claims > claims_max:

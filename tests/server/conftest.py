@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 from engine.answers import Answer, Counts, Totals
 from engine.columns import Violation
 from engine.gathered import Gathered, ModelAnswer
+from engine.messages import Message
 from server.metrics import Metrics
 from server.scorer import Judged
 from server.service import Parts, Serving, serving
@@ -62,8 +63,8 @@ class PlainEngine:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def read(self, messages: Sequence[score_pb2.ClaimBatch]) -> Any:
-        ids = [[claim.claim_id for claim in message.claims] for message in messages]
+    def read(self, messages: Sequence[Message]) -> Any:
+        ids = [[claim.claim_id for claim in message.rows().claims] for message in messages]
         self.passes.append(ids)
         if not self.gate.wait(20):
             raise TimeoutError("the test left the gate closed")
@@ -79,13 +80,13 @@ class PlainEngine:
         counts = Counts(decisions, statuses, np.empty(0), {}, {}, {})
         return Judged(list(map(approved, read.ids, views)), counts)
 
-    def validate(self, messages: Sequence[score_pb2.ClaimBatch]) -> list[list[list[Violation]]]:
+    def validate(self, messages: Sequence[Message]) -> list[list[list[Violation]]]:
         return [
             [
                 []
                 if claim.facility_id
                 else [Violation("facility_id", "V02", "missing: expected it")]
-                for claim in message.claims
+                for claim in message.rows().claims
             ]
             for message in messages
         ]

@@ -9,6 +9,7 @@ from time import monotonic
 import pytest
 from claimgate.v1 import claim_pb2, score_pb2
 
+from engine.messages import as_message
 from server.batcher import Batcher, Limits, Work
 from server.errors import DeadlineError, DrainingError
 from server.scorer import EngineThread
@@ -34,7 +35,7 @@ class Passes:
 
 def work(claims: int = 1, tenant: str = "demo", expires_at: float = inf) -> Work:
     batch = score_pb2.ClaimBatch(claims=[claim_pb2.Claim()] * claims)
-    return Work(message=batch, tenant=tenant, view=0, expires_at=expires_at)
+    return Work(message=as_message(batch), tenant=tenant, view=0, expires_at=expires_at)
 
 
 @asynccontextmanager
