@@ -73,6 +73,17 @@ async def test_a_refused_claim_is_kept_with_every_reason(
     assert (row["processing_stage"], row["failure_category"]) == ("score", "structure")
 
 
+async def test_a_claim_that_the_service_set_aside_failed_by_the_service(
+    settings, stage, make_claim, production, tenant
+):
+    await stage(make_claim("aside-1"), make_claim("ok-1"))
+
+    await run(settings)
+
+    [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
+    assert (row["claim_id"], row["failure_category"]) == ("aside-1", "service")
+
+
 async def test_test_claims_are_scored_and_never_written(
     settings, stage, statuses, make_claim, production, tenant
 ):
