@@ -113,7 +113,7 @@ def rejected(leased: Leased, result: score_pb2.ClaimResult) -> FailedClaim:
         if hit.action == score_pb2.ACTION_REJECT
     ]
     of_service = any(fault["code"] == _FAULT_OF_SERVICE for fault in faults)
-    category = "service" if of_service else "structure"
+    category = OF_SERVICE if of_service else "structure"
     return FailedClaim(leased, category, "score", faults or hits)
 
 
@@ -123,6 +123,8 @@ def score_e4(score: float) -> int:
 
 
 _FAULT_OF_SERVICE: Final = "V00"
+OF_SERVICE: Final = "service"
+"""Category of a claim that the service itself fails on."""
 DECISION: Final = enum_names(score_pb2.Decision, "DECISION_")
 _DECISION: Final = enum_fields(score_pb2.Decision, "DECISION_")
 _ACTION: Final = enum_fields(score_pb2.Action, "ACTION_")

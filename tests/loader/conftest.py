@@ -84,7 +84,7 @@ def _line(number: int) -> claim_pb2.ServiceLine:
 
 @dataclass
 class Scorer(ScoringServiceServicer):
-    """Judges by the claim's id: review-…, deny-…, reject-…, aside-… (set aside), poison-… (the call fails)."""
+    """Judges by the claim's id: review-…, deny-…, reject-…, aside-… (V00), poison-… (fails)."""
 
     calls: Counter[str] = field(default_factory=Counter)
     messages: list[list[str]] = field(default_factory=list)

@@ -15,7 +15,7 @@ from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 
 from loader import embedded, messages, progress, source
 from loader.messages import Opened
-from loader.run import run
+from loader.run import ServiceAtFaultError, run
 from loader.source import Leased, Submitted
 
 TABLES = ("claim_keys", "claims", "claim_results")
@@ -148,6 +148,13 @@ async def test_a_service_that_fails_on_everything_ends_the_run(
         await run(settings.model_copy(update={"service_faults_max": 5}))
 
     assert (await statuses())["pending"] >= 24
+
+
+async def test_a_service_that_sets_everything_aside_ends_the_run(settings, stage, make_claim):
+    await stage(*(make_claim(f"aside-{n}") for n in range(30)))
+
+    with pytest.raises(ServiceAtFaultError, match="failed on 6 claims"):
+        await run(settings.model_copy(update={"service_faults_max": 5}))
 
 
 async def test_a_service_that_is_gone_leaves_claims_pending_and_counts_no_attempt(
