@@ -47,7 +47,8 @@ _RESUME_DELAY_S: Final = 0.1
 _CORE_ERROR: Final = "Internal error from Core"
 _RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 
-# Only UNAVAILABLE is safe to repeat blindly; more than 4 attempts count as 5 in every gRPC library.
+# CANCELLED comes from a process that was stopping when the call reached it; a caller's own cancel is
+# never repeated. More than 4 attempts count as 5 in every gRPC library.
 _SERVICE_CONFIG: Final = json.dumps(
     {
         "methodConfig": [
@@ -62,7 +63,7 @@ _SERVICE_CONFIG: Final = json.dumps(
                     "initialBackoff": "0.1s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
@@ -456,6 +457,11 @@ def _channel(
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.max_receive_message_length", _RESPONSE_BYTES_MAX),
         ("grpc.keepalive_time_ms", 60_000),
+        # A process that just left the port refuses a connection, and the next try meets another:
+        # with gRPC's second between tries, every retry of a call would fall into the first pause.
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         # Several clients of one process get connections of their own, and so different workers.
         ("grpc.use_local_subchannel_pool", 1),
     ]
@@ -484,7 +490,7 @@ def _on_this_machine(address: str) -> bool:
 
 
 def _resumable(error: AioRpcError) -> bool:
-    return error.code() == grpc.StatusCode.UNAVAILABLE
+    return error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 def _status_lost(error: AioRpcError) -> bool:
