@@ -47,8 +47,8 @@ _RESUME_DELAY_S: Final = 0.1
 _CORE_ERROR: Final = "Internal error from Core"
 _RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 
-# CANCELLED comes from a process that was stopping when the call reached it; a caller's own cancel is
-# never repeated. More than 4 attempts count as 5 in every gRPC library.
+# CANCELLED comes from a process that was stopping when the call reached it; a caller's own cancel
+# is never repeated. More than 4 attempts count as 5 in every gRPC library.
 _SERVICE_CONFIG: Final = json.dumps(
     {
         "methodConfig": [
