@@ -63,6 +63,45 @@ def bench_pipeline(
     return _report("pipeline", _pipeline(reference, claims, runs), as_json=as_json)
 
 
+def bench_interactive(
+    *,
+    reference: Path | None = None,
+    rate: float = 50,
+    seconds: float = 10,
+    workers: int | None = None,
+    as_json: bool = False,
+) -> int:
+    """Measure calls of one claim, alone and beside a saturating stream, from intended send time.
+
+    Args:
+        reference: Folder of published tables; left out, the sample tables.
+        rate: Calls of one claim a second.
+        seconds: For how long each is measured.
+        workers: Processes of the service; left out, one for each core.
+        as_json: Only the JSON object.
+    """
+    found = _interactive(reference, rate, seconds, workers)
+    return _report("interactive", found, as_json=as_json)
+
+
+def bench_overload(
+    *,
+    reference: Path | None = None,
+    seconds: float = 60,
+    workers: int | None = None,
+    as_json: bool = False,
+) -> int:
+    """Offer three times what the service can do: what it still does, and how it refuses the rest.
+
+    Args:
+        reference: Folder of published tables; left out, the sample tables.
+        seconds: For how long.
+        workers: Processes of the service; left out, one for each core.
+        as_json: Only the JSON object.
+    """
+    return _report("overload", _overload(reference, seconds, workers), as_json=as_json)
+
+
 def bench_all(*, reference: Path | None = None, runs: int = 5, as_json: bool = False) -> int:
     """Measure engine, stream and pipeline; the result is also written to .results/.
 
@@ -116,6 +155,33 @@ def _stream(
             runs=runs,
             workers=workers or os.cpu_count() or 1,
             message_claims=message_claims,
+        )
+    )
+
+
+def _interactive(
+    reference: Path | None, rate: float, seconds: float, workers: int | None
+) -> dict[str, Any]:
+    from loader.bench.interactive import measure_interactive  # noqa: PLC0415
+    from loader.places import prepared_snapshot  # noqa: PLC0415
+
+    return asyncio.run(
+        measure_interactive(
+            prepared_snapshot(reference),
+            workers=workers or os.cpu_count() or 1,
+            rate=rate,
+            seconds=seconds,
+        )
+    )
+
+
+def _overload(reference: Path | None, seconds: float, workers: int | None) -> dict[str, Any]:
+    from loader.bench.overload import measure_overload  # noqa: PLC0415
+    from loader.places import prepared_snapshot  # noqa: PLC0415
+
+    return asyncio.run(
+        measure_overload(
+            prepared_snapshot(reference), workers=workers or os.cpu_count() or 1, seconds=seconds
         )
     )
 
