@@ -8,7 +8,7 @@ from claimgate.serving.v1 import serving_pb2 as serving
 
 from loader.places import prepared_snapshot
 from server.app import serve_here
-from server.model_client import ModelSignatureError
+from server.model_endpoint import ModelSignatureError
 from server.settings import Settings
 from server.tensors import METADATA, PREDICTION_SERVICE
 
