@@ -23,7 +23,6 @@ from server.tensors import MODEL_SERVICE, PREDICTION_SERVICE, RUNTIME_HEADER, Te
 
 _LOG: Final = structlog.get_logger("server.model_server")
 _GRACE_S: Final = 2.0
-_OPTIONS: Final = (("grpc.so_reuseport", 0),)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _Answer = TypeVar("_Answer", bound=Message)
@@ -60,14 +59,18 @@ class ModelServer:
 
 
 async def serve_model(
-    listen: str, model_dir: Path, labels: Mapping[str, int] | None = None
+    listen: str,
+    model_dir: Path,
+    labels: Mapping[str, int] | None = None,
+    *,
+    share_port: bool = False,
 ) -> ModelServer:
     """Serve the versions of a model on HOST:PORT; port 0 takes a free one.
 
     Labels name versions, as `version_labels` does in the configuration of TensorFlow Serving.
     """
     servicer = ModelServicer(load_versions(model_dir), labels or {})
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(options=[("grpc.so_reuseport", int(share_port))])
     server.add_generic_rpc_handlers(_handlers(servicer))
     address = split_address(listen)
     port = server.add_insecure_port(listen)

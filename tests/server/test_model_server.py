@@ -1,7 +1,9 @@
 """The model server answers as TensorFlow Serving does, with the same bits at every batch size."""
 
+import asyncio
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from time import perf_counter
@@ -363,6 +365,32 @@ def test_tensor_may_hold_a_list_instead_of_bytes():
     )
 
     assert to_array(tensor, "p", (-1,)).tolist() == [0.25, 0.5, 1]
+
+
+async def test_process_serves_a_new_version_on_a_hangup(two_versions):
+    second = two_versions.parent / "2"
+    (two_versions / "2").rename(second)
+    program = (
+        "from pathlib import Path; from server.commands import model_server; "
+        f"model_server(listen='127.0.0.1:0', model=Path({str(two_versions)!r}))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    address = (await process.stdout.readline()).decode().split()[1]
+    async with grpc.aio.insecure_channel(address) as channel:
+        features = np.zeros((1, 7), np.float32)
+        before, _ = await predicted(channel, features)
+        second.rename(two_versions / "2")
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(10):
+            while (await predicted(channel, features))[0] == before:
+                pass
+        after, _ = await predicted(channel, features)
+        process.terminate()
+        code = await process.wait()
+
+    assert (before, after, code) == (1, 2, 0)
 
 
 def test_process_says_when_it_is_ready_and_stops_on_sigterm():
