@@ -105,11 +105,11 @@ class ModelMetrics:
 
     def scored(self, version: str, use: str, probability: NDArray[np.float32]) -> None:
         """Record the probabilities that a version gave."""
-        observe_all(self.probability.labels(version, use), probability.tolist())
+        observe_all(self.probability.labels(version, use), probability)
 
     def compared(self, primary: NDArray[np.float32], candidate: NDArray[np.float32]) -> None:
         """Record how two models differ on the same claims."""
-        observe_all(self.shadow_difference, np.abs(primary - candidate).tolist())
+        observe_all(self.shadow_difference, np.abs(primary - candidate))
         one, other = primary >= self._approval_threshold, candidate >= self._approval_threshold
         for name, mask in (
             ("both", one & other),
