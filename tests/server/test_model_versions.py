@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -277,3 +278,14 @@ async def test_no_answer_names_a_version_that_did_not_score_it(
 
     assert set(seen) == {ONE, TWO}
     assert sum(one != other for one, other in pairwise(seen)) >= 9
+
+
+def test_every_metric_is_on_the_page_of_operating():
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    registry = CollectorRegistry()
+    ModelMetrics(registry, 0.8)
+
+    kinds = {"counter": "_total"}
+    names = [f"{each.name}{kinds.get(each.type, '')}" for each in registry.collect()]
+    assert len(names) == 11
+    assert [name for name in names if f"`{name}`" not in page] == []

@@ -1,5 +1,7 @@
 """Settings: from the environment, frozen, and refused where they contradict each other."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -119,3 +121,10 @@ def test_candidate_is_a_version_a_label_or_another_model(tmp_path):
         ModelChoice("next-claims"),
     ]
     assert [str(each) for each in found] == ["claims/2", "claims@canary", "next-claims"]
+
+
+def test_every_setting_is_on_the_page_of_operating():
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+
+    missing = {name for name in Settings.model_fields if f"`{name}`" not in page}
+    assert not missing
