@@ -1,5 +1,6 @@
 """A service does not start with a model that it cannot ask; it does with one that is out."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from claimgate.serving.v1 import serving_pb2 as serving
 from prometheus_client import CollectorRegistry
 
 from loader.places import prepared_snapshot
+from server import gather
 from server.app import lone_errors, serve_here
 from server.claims_model import ClaimsModel
 from server.gather import Gatherer
@@ -154,3 +156,23 @@ async def test_model_that_answers_is_known_to_be_up_from_the_start(servers):
         Gatherer(models, Metrics(registry, 0.8))
 
     assert registry.get_sample_value("claimgate_dependency_up", {"dependency": "model"}) == 1
+
+
+async def test_model_that_comes_later_is_found_without_a_call(two_versions, monkeypatch, until):
+    monkeypatch.setattr(gather, "_PROBE_EVERY_S", 0.02)
+    async with await serve_model("127.0.0.1:0", two_versions) as first:
+        address = first.address
+    registry = CollectorRegistry()
+    settings = settings_of(address, model_retry_ms=50)
+
+    def up() -> float | None:
+        return registry.get_sample_value("claimgate_dependency_up", {"dependency": "model"})
+
+    async with opened(settings) as models:
+        watching = asyncio.create_task(Gatherer(models, Metrics(registry, 0.8)).watch())
+        before = up()
+        async with await serve_model(address, two_versions):
+            await until(lambda: up() == 1)
+        watching.cancel()
+
+    assert before == 0

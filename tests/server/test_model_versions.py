@@ -10,10 +10,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from claimgate import resources
+from claimgate import Client, resources
 from prometheus_client import CollectorRegistry
 
 from engine.columns import Received
+from loader.places import prepared_snapshot
+from loader.synthetic import synthetic_claims
 from server.claims_model import load_model
 from server.model_client import ModelClient, ModelLimits
 from server.model_metrics import CANDIDATE, PRIMARY, ModelMetrics
@@ -289,3 +291,40 @@ def test_every_metric_is_on_the_page_of_operating():
     names = [f"{each.name}{kinds.get(each.type, '')}" for each in registry.collect()]
     assert len(names) == 11
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+async def test_messages_meet_the_same_model_on_every_worker_and_every_time(two_versions, started):
+    claims = [each for each in synthetic_claims(120, seed=11) if each.claim_id and each.lines]
+    messages = [claims[first : first + 5] for first in range(0, len(claims), 5)]
+    settings = {
+        "workers": "2",
+        "model_address": "embedded",
+        "model_folder": str(two_versions),
+        "model_name": "claims/1",
+        "model_candidate": "claims/2",
+        "model_candidate_share": "0.5",
+    }
+
+    rounds = []
+    async with started(Path(prepared_snapshot()), **settings) as service:
+        for _ in range(4):
+            async with Client(service.address) as client:
+                calls = (client.score_batch(message) for message in messages)
+                rounds.append(await asyncio.gather(*calls))
+
+    answers = {tuple(each.SerializeToString(deterministic=True) for each in r) for r in rounds}
+    assert len(answers) == 1
+    ids = [claim.claim_id for message in messages for claim in message]
+    sizes = [len(message) for message in messages]
+    flags = [1] * len(ids), [False] * len(ids)
+    by_candidate, _ = Shares(0.5).split(Received(ids, *flags, sizes), "demo")
+    assert [each.provenance.model_version for each in rounds[0]] == [
+        TWO if candidate else ONE for candidate in by_candidate
+    ]
+    assert 0 < by_candidate.sum() < len(messages)
+    assert all(
+        result.HasField("approval_probability")
+        for each in rounds[0]
+        for result in each.results
+        if not result.violations
+    )
