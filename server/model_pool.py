@@ -16,8 +16,12 @@ from engine.gathered import OK, ModelAnswer
 from server.model_endpoint import ModelEndpoint
 from server.model_health import Health, Patience, State, breaker
 from server.model_metrics import ModelMetrics
+from server.telemetry import stack_of
 
 EMPTY_CLAIM: Final = np.zeros((1, len(FEATURES)), np.float32)
+
+FAULT: Final = "fault"
+"""Reason of what failed by a fault of our own; the log has it."""
 
 _LOG: Final = structlog.get_logger("server.model")
 _NOT_ITS_FAULT: Final = frozenset({"invalid_argument"})
@@ -86,11 +90,18 @@ class ModelPool:
             await asyncio.sleep(max(0.0, member.health.retry_at - _time()))
             self._now(member, member.health.probing(_time()))
             if member.health.state is State.HALF_OPEN:
-                answer = await self._ask(member, EMPTY_CLAIM, _time() + self._probe_s, patient=True)
+                answer = await self._probe(member)
                 probed = member.health.probed(
                     _time(), self._patience, self._random.random(), answered=answer.status == OK
                 )
                 self._now(member, probed, answer.reason)
+
+    async def _probe(self, member: Member) -> ModelAnswer:
+        try:
+            return await self._ask(member, EMPTY_CLAIM, _time() + self._probe_s, patient=True)
+        except Exception as error:  # noqa: BLE001 - no probe may end the watch, and the service
+            log_fault(self._role, error)
+            return ModelAnswer.unavailable(FAULT)
 
     async def _ask(
         self,
@@ -134,6 +145,13 @@ class ModelPool:
         self._metrics.breaker_state.labels(self._role).set(
             breaker(each.health for each in self.members)
         )
+
+
+def log_fault(role: str, error: Exception) -> None:
+    """Log a fault of our own in what nobody waits for: its type and place, never its text."""
+    _LOG.error(
+        "model_fault", model=role, error_type=type(error).__name__, raised_at=stack_of(error)
+    )
 
 
 def _time() -> float:

@@ -17,7 +17,7 @@ from engine.columns import Bools
 from engine.gathered import OK, UNAVAILABLE, ModelAnswer
 from server.model_client import ModelClient
 from server.model_metrics import ANSWER, SHADOW, ModelMetrics
-from server.model_pool import EMPTY_CLAIM
+from server.model_pool import EMPTY_CLAIM, FAULT, log_fault
 from server.model_split import Shares
 
 _SHADOWS_MAX: Final = 2
@@ -163,8 +163,13 @@ class ModelVersions:
         features: NDArray[np.float32],
         probability: NDArray[np.float32],
     ) -> None:
-        answer = await candidate.client.predict(features)
-        self._metrics.shadow_passes.labels(answer.reason or OK).inc()
-        if answer.probability is not None:
-            self._metrics.scored(answer.version, SHADOW, answer.probability)
-            self._metrics.compared(probability, answer.probability)
+        outcome = FAULT
+        try:
+            answer = await candidate.client.predict(features)
+            if answer.probability is not None:
+                self._metrics.scored(answer.version, SHADOW, answer.probability)
+                self._metrics.compared(probability, answer.probability)
+            outcome = answer.reason or OK
+        except Exception as error:  # noqa: BLE001 - nothing here may reach an answer or the service
+            log_fault(candidate.client.role, error)
+        self._metrics.shadow_passes.labels(outcome).inc()

@@ -276,7 +276,7 @@ async def test_hedge_is_off_unless_wanted():
 
 
 async def test_slow_answer_is_overtaken_by_a_hedge_and_cancelled(until):
-    async with Echo() as one, Echo() as two, Asking(one, two, hedge_s=0.05, timeout_s=20) as asking:
+    async with Echo() as one, Echo() as two, Asking(one, two, hedge_s=0.2, timeout_s=20) as asking:
         await asking.answers(30)  # earns one hedge
         one.delay_s = 10
         started = asyncio.get_running_loop().time()
@@ -288,6 +288,48 @@ async def test_slow_answer_is_overtaken_by_a_hedge_and_cancelled(until):
         assert elapsed < 5
         assert asking.sample("requests_total", endpoint=one.address, outcome="cancelled") == 1
         assert asking.sample("endpoint_state", endpoint=one.address) == 0
+
+
+async def test_hedge_answers_for_a_slow_endpoint_that_fails_in_the_end():
+    async with (
+        Echo() as one,
+        Echo() as two,
+        Asking(one, two, hedge_s=0.2) as asking,
+    ):
+        await asking.answers(30)  # earns one hedge
+        one.delay_s, one.code = 0.4, grpc.StatusCode.INTERNAL
+        two.delay_s = 0.6
+
+        answer = await asking.predict()
+
+        assert answer.status == "ok"
+        assert (
+            asking.sample("hedges_total", outcome="won")
+            + (asking.sample("hedges_total", outcome="lost"))
+            == 1
+        )
+        assert asking.sample("requests_total", endpoint=one.address, outcome="internal") == 1
+
+
+async def test_fault_in_a_probe_is_logged_and_the_next_one_goes(until, monkeypatch, logged):
+    async with (
+        Echo(code=grpc.StatusCode.UNAVAILABLE) as one,
+        Asking(one, patience=QUICK) as asking,
+    ):
+        [member] = asking.client.pool.members
+        predict = member.endpoint.predict
+        await asking.answers(2)
+        one.code = None
+
+        async def faulty(*_, **__):
+            raise ValueError("member 123-45-6789")
+
+        monkeypatch.setattr(member.endpoint, "predict", faulty)
+        await until(lambda: any(each["event"] == "model_fault" for each in logged()))
+        monkeypatch.setattr(member.endpoint, "predict", predict)
+        await until(lambda: asking.breaker == 0)
+
+    assert "123-45-6789" not in str(logged())
 
 
 async def test_hedges_are_few():

@@ -244,6 +244,24 @@ async def test_shadow_that_does_not_answer_neither_delays_nor_degrades(
     assert skipped == 8
 
 
+async def test_fault_in_shadow_is_logged_and_ends_nothing(
+    server, vectors, until, monkeypatch, logged
+):
+    async def faulty(_features):
+        raise ValueError("member 123-45-6789")
+
+    async with Side(server.address, shadow=1.0) as side:
+        monkeypatch.setattr(side.models._candidate.client, "predict", faulty)
+        answer = await side.models.answer(pass_of(vectors[:20], [20]), "acme")
+        await until(lambda: side.sample("shadow_passes_total", outcome="fault") == 1)
+        again = await side.models.answer(pass_of(vectors[:20], [20]), "acme")
+
+    assert (answer.status, again.status) == ("ok", "ok")
+    record = next(each for each in logged() if each["event"] == "model_fault")
+    assert record["error_type"] == "ValueError"
+    assert "123-45-6789" not in str(record)
+
+
 async def test_no_answer_names_a_version_that_did_not_score_it(
     two_versions, vectors, models, until
 ):
