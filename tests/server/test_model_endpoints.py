@@ -298,7 +298,7 @@ async def test_hedge_answers_for_a_slow_endpoint_that_fails_in_the_end():
     ):
         await asking.answers(30)  # earns one hedge
         one.delay_s, one.code = 0.4, grpc.StatusCode.INTERNAL
-        two.delay_s = 0.6
+        two.delay_s = 1.2
 
         answer = await asking.predict()
 
