@@ -4,6 +4,7 @@ Bytes are written in C where that was compiled, else in Python. Sums and counts 
 columns, so that nobody has to read an answer in order to count it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine import encode_native, wire_tables
 from engine.columns import Ints
-from engine.encode import MODEL_STATUS, Scored, degraded_by, encode, totals_of
+from engine.encode import Scored, encode, opinions, totals_of
 from engine.gaps import Gaps
 from engine.verdict import Decision
 
@@ -95,13 +96,19 @@ def answers(
 
 def counts(scored: Scored, gaps: Gaps) -> Counts:
     """Return what the answers of a pass say, counted."""
-    findings, probability = scored.findings, scored.gathered.model.probability
-    claims = len(scored.batch.claims)
-    status = MODEL_STATUS[scored.gathered.model.status]
-    rejected = len(scored.batch.received.claim_ids) - claims
-    without = {pb.MODEL_STATUS_UNSPECIFIED: rejected}
-    if probability is None:
-        without[status] = claims
+    findings, claims, rejected = scored.findings, scored.batch.claims, _rejected(scored)
+    probability = scored.gathered.model.probability
+    has_p = np.zeros(len(claims), np.bool_)
+    if probability is not None:
+        has_p = ~np.isnan(probability) if scored.gathered.model.by_message else ~has_p
+    messages = len(scored.batch.received.message_claims)
+    without = np.bincount(claims.message[~has_p], minlength=messages).tolist()
+    sizes = np.bincount(claims.message, minlength=messages).tolist()
+    statuses = Counter({pb.MODEL_STATUS_UNSPECIFIED: int(rejected.sum())})
+    outages: Counter[str] = Counter()
+    for said, count, size in zip(opinions(scored), without, sizes, strict=True):
+        statuses[said.status] += count
+        outages.update(dict.fromkeys(said.degraded, size))
     of_rule = np.bincount(findings.rule, minlength=len(findings.rules)).tolist()
     reasons: dict[str, int] = {}
     of_pattern = np.bincount(gaps.pattern, minlength=len(gaps.patterns)).tolist()
@@ -110,11 +117,11 @@ def counts(scored: Scored, gaps: Gaps) -> Counts:
             reasons[gap.reason] = reasons.get(gap.reason, 0) + count
     return Counts(
         decisions=_some(enumerate(_decisions(scored).sum(axis=0).tolist())),
-        model_statuses=_some(without.items()),
-        probabilities=np.empty(0) if probability is None else probability.astype(np.float64),
+        model_statuses=_some(statuses.items()),
+        probabilities=np.empty(0) if probability is None else probability[has_p].astype(np.float64),
         hits=_some(zip((rule.id for rule in findings.rules), of_rule, strict=True)),
         not_evaluated=reasons,
-        degraded=_some((each, claims) for each in degraded_by(scored)),
+        degraded=_some(outages.items()),
     )
 
 
@@ -124,8 +131,8 @@ def _totals(scored: Scored) -> list[Totals]:
     messages = len(scored.batch.received.message_claims)
     allowed, _ = totals_of(scored)
     sums = [_summed(message, each, messages) for each in (allowed, scored.verdict.exposure_cents)]
-    scored_claims = np.bincount(message, minlength=messages)
-    degraded = scored_claims if degraded_by(scored) else np.zeros(messages, np.int64)
+    out = np.array([bool(each.degraded) for each in opinions(scored)], np.bool_)
+    degraded = np.where(out, np.bincount(message, minlength=messages), 0)
     decisions = [_some(enumerate(each)) for each in _decisions(scored).tolist()]
     return list(map(Totals, decisions, *(each.tolist() for each in (*sums, degraded))))
 
@@ -142,11 +149,14 @@ def _decisions(scored: Scored) -> NDArray[np.int64]:
     messages = len(received.message_claims)
     key = message.astype(np.int64) * _DECISIONS_MAX + scored.verdict.decision
     table = np.bincount(key, minlength=messages * _DECISIONS_MAX).reshape(messages, _DECISIONS_MAX)
-    rejected = np.array(received.message_claims, np.int64) - np.bincount(
-        message, minlength=messages
-    )
-    table[:, Decision.REJECT] += rejected
+    table[:, Decision.REJECT] += _rejected(scored)
     return table
+
+
+def _rejected(scored: Scored) -> NDArray[np.int64]:
+    """Claims of each message that could not be scored."""
+    sizes = np.array(scored.batch.received.message_claims, np.int64)
+    return sizes - np.bincount(scored.batch.claims.message, minlength=len(sizes))
 
 
 def _some(counts: Iterable[tuple[T, int]]) -> dict[T, int]:

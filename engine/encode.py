@@ -6,7 +6,8 @@ Where it was compiled, `encode_native` writes the same; see `answers`.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
-from typing import Any, Final
+from math import isnan
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from claimgate.v1 import score_pb2 as pb
@@ -19,7 +20,7 @@ from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Fa
 from engine.features import FEATURES, Features
 from engine.findings import Findings, never_judged
 from engine.gaps import Gaps
-from engine.gathered import DISABLED, OK, UNAVAILABLE, Gathered
+from engine.gathered import DISABLED, OK, UNAVAILABLE, Gathered, ModelAnswer
 from engine.policy import Policy
 from engine.pricing import Allowed, PriceReason
 from engine.pricing.trace import steps_of
@@ -77,7 +78,8 @@ def encode(scored: Scored, gaps: Gaps, views: Sequence[int]) -> list[MessageResu
     """
     received, stand_ins = scored.batch.received, stand_ins_of(scored)
     answers = [
-        MessageResult(provenance=provenance(scored, int(mask))) for mask in stand_ins.tolist()
+        MessageResult(provenance=provenance(scored, each.version, int(mask)))
+        for each, mask in zip(opinions(scored), stand_ins.tolist(), strict=True)
     ]
     targets = chain.from_iterable(
         repeat(answer.results, count)
@@ -114,14 +116,14 @@ def _scored_results(scored: Scored, gaps: Gaps, views: Sequence[int]) -> Callabl
     Results are built in place, since a message that is put into another one is copied whole.
     """
     rows = enumerate(_claim_columns(scored))
-    view_of = np.array(views, np.int64)[scored.batch.claims.message].tolist()
-    received, degraded = scored.batch.received, degraded_by(scored)
+    message_of = scored.batch.claims.message.tolist()
+    received, said = scored.batch.received, opinions(scored)
     add_lines, add_hits = _Lines(scored).add, _Hits(scored).add
     patterns = dict(zip(gaps.claim.tolist(), gaps.pattern.tolist(), strict=True))
-    status = MODEL_STATUS[scored.gathered.model.status]
 
     def add(results: Results) -> None:
         row, columns = next(rows)
+        status, _, degraded = said[message_of[row]]
         ordinal, decision, fraud, rules, risk, p, imputed, total, exposure, basis, without = columns
         result = results.add(
             claim_id=received.claim_ids[ordinal],
@@ -140,11 +142,11 @@ def _scored_results(scored: Scored, gaps: Gaps, views: Sequence[int]) -> Callabl
             is_test=received.is_test[ordinal],
             degraded=degraded,
         )
-        add_hits(result, row, view_of[row])
+        add_hits(result, row, views[message_of[row]])
         if row in patterns:
             for gap in gaps.patterns[patterns[row]]:
                 result.not_evaluated.add(**gap._asdict())
-        add_lines(result, row, view_of[row])
+        add_lines(result, row, views[message_of[row]])
 
     return add
 
@@ -154,11 +156,10 @@ def _claim_columns(scored: Scored) -> Iterator[tuple[Any, ...]]:
     claims, verdict, model = scored.batch.claims, scored.verdict, scored.gathered.model
     totals, unpriced = totals_of(scored)
     has_total = (unpriced < claims.lines).tolist()
-    probability = (
-        repeat(None, len(claims))
-        if model.probability is None
-        else model.probability.astype(float).tolist()
-    )
+    probability: Iterable[float | None] = repeat(None, len(claims))
+    if model.probability is not None:
+        answered = model.probability.astype(float).tolist()
+        probability = [None if isnan(p) else p for p in answered] if model.by_message else answered
     return zip(
         claims.ordinal.tolist(),
         verdict.decision.tolist(),
@@ -194,11 +195,25 @@ def exposure_basis(scored: Scored) -> Ints:
     return basis
 
 
-def degraded_by(scored: Scored) -> list[str]:
-    """Return the dependencies that were out while the pass was scored, with their reasons."""
-    model = scored.gathered.model
-    of_model = [f"model: {model.reason}"] if model.status == UNAVAILABLE else []
-    return [*scored.gathered.degraded, *of_model]
+class Opinion(NamedTuple):
+    """What became of the model's opinion in a message, and all that was out for it."""
+
+    status: "pb.ModelStatus.ValueType"
+    version: str
+    degraded: tuple[str, ...]
+
+
+def opinions(scored: Scored) -> list[Opinion]:
+    """Return of each message what the model said; alike for all, but where versions are split."""
+    model, messages = scored.gathered.model, len(scored.batch.received.message_claims)
+    if not model.by_message:
+        return [_opinion(scored, model)] * messages
+    return [_opinion(scored, each) for each in model.by_message]
+
+
+def _opinion(scored: Scored, model: ModelAnswer) -> Opinion:
+    out = (f"model: {model.reason}",) if model.status == UNAVAILABLE else ()
+    return Opinion(MODEL_STATUS[model.status], model.version, (*scored.gathered.degraded, *out))
 
 
 class _Lines:
@@ -426,13 +441,13 @@ def stand_ins_of(scored: Scored) -> NDArray[np.int64]:
     return masks
 
 
-def provenance(scored: Scored, stand_ins: int) -> pb.Provenance:
-    """Return what the answer to a message rests on, given the mask of its stand-ins."""
+def provenance(scored: Scored, model_version: str, stand_ins: int) -> pb.Provenance:
+    """Return what the answer to a message rests on, given its model and the mask of stand-ins."""
     history = scored.gathered.history
     return pb.Provenance(
         reference_release=scored.reference.release,
         policy_version=scored.policy.version,
-        model_version=scored.gathered.model.version,
+        model_version=model_version,
         engine_version=ENGINE_VERSION,
         history_watermark=0 if history is None else history.watermark,
         stand_ins=scored.reference.stand_in_names(int(stand_ins)),

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from engine.columns import Ints
 from engine.encode import (
     AGE_FEATURE,
-    MODEL_STATUS,
     NO_PRICE,
+    Opinion,
     Scored,
-    degraded_by,
     exposure_basis,
+    opinions,
     provenance,
     stand_ins_of,
     totals_of,
@@ -79,13 +79,16 @@ def encode(scored: Scored, gaps: Gaps, views: Sequence[int]) -> list[bytes] | No
 
 
 def _provenances(scored: Scored, texts: Texts) -> Ints:
-    """Pieces of what the messages rest on: they differ by the releases that stand in."""
-    masks, which = np.unique(stand_ins_of(scored), return_inverse=True)
-    places = [
-        texts.add(MessageResult(provenance=provenance(scored, mask)).SerializeToString())
-        for mask in masks.tolist()
+    """Pieces of what messages rest on: they differ by model and by the releases that stand in."""
+    said = [
+        (each.version, mask)
+        for each, mask in zip(opinions(scored), stand_ins_of(scored).tolist(), strict=True)
     ]
-    return np.array(places, np.int64)[which.reshape(-1)]
+    places = {
+        each: texts.add(MessageResult(provenance=provenance(scored, *each)).SerializeToString())
+        for each in dict.fromkeys(said)
+    }
+    return np.array([places[each] for each in said], np.int64)
 
 
 class _Spread:
@@ -139,6 +142,8 @@ def _claims(
     if probability is not None:
         # No negative zero: its bits are those of what is left out.
         bits = (probability.astype(np.float64) + 0.0).view(np.int64)
+        if scored.gathered.model.by_message:
+            bits = np.where(np.isnan(probability), ABSENT, bits)
         fields.append(("approval_probability", optional_real(spread(bits, ABSENT))))
     fields += [
         ("hits", rows(spread.run(run), table, order))
@@ -154,19 +159,26 @@ def _where(mask: Column, values: Column, absent: int = ABSENT) -> Column:
 def _of_pass(scored: Scored, texts: Texts) -> Ints:
     """Pieces of what scored claims have in common, and of what is wrong with the others."""
     places = np.full(len(scored.batch.received.claim_ids), NO_PIECE, np.int64)
-    alike = pb.ClaimResult(
-        model_status=MODEL_STATUS[scored.gathered.model.status], degraded=degraded_by(scored)
+    said, claims = opinions(scored), scored.batch.claims
+    pieces = {each: _of_opinion(each, texts) for each in dict.fromkeys(said)}
+    known, imputed = np.array([pieces[each] for each in said], np.int64).reshape(-1, 2).T
+    places[claims.ordinal] = np.where(
+        scored.features.age_imputed, imputed[claims.message], known[claims.message]
     )
-    known = texts.add(alike.SerializeToString())
-    alike.imputed_features.append(AGE_FEATURE)
-    imputed = texts.add(alike.SerializeToString())
-    places[scored.batch.claims.ordinal] = np.where(scored.features.age_imputed, imputed, known)
     for ordinal, violations in scored.batch.violations.items():
         faulty = pb.ClaimResult()
         for each in violations:
             faulty.violations.add(field=each.field, code=each.code, message=each.message)
         places[ordinal] = texts.add(faulty.SerializeToString())
     return places
+
+
+def _of_opinion(said: Opinion, texts: Texts) -> tuple[int, int]:
+    """Pieces of what the model said, without and with a feature that had to be filled in."""
+    alike = pb.ClaimResult(model_status=said.status, degraded=said.degraded)
+    known = texts.add(alike.SerializeToString())
+    alike.imputed_features.append(AGE_FEATURE)
+    return known, texts.add(alike.SerializeToString())
 
 
 def _of_gaps(gaps: Gaps, claims: int, texts: Texts) -> Ints:

@@ -30,8 +30,12 @@ from loader.synthetic import synthetic_claims
 VIEWS = (pb.VIEW_DECISION, pb.VIEW_EVIDENCE, pb.VIEW_TRACE)
 WRITING = Path(__file__).with_name("writing.py")
 EXAMPLES = [each for rule in all_rules() for each in rule.examples]
+SPLIT = "split"
+"""Stands for models of which each answers some of the messages."""
+NO_MODEL = ModelAnswer.disabled()
 MODELS = (
-    ModelAnswer.disabled(),
+    ModelAnswer(SPLIT),
+    NO_MODEL,
     ModelAnswer.unavailable("timeout"),
     ModelAnswer(OK, np.empty(0, np.float32), "7/litert-int8"),
 )
@@ -54,7 +58,7 @@ def scored_of(
     engine: Engine,
     messages: list[list[claim_pb2.Claim]],
     *,
-    model: ModelAnswer = MODELS[0],
+    model: ModelAnswer = NO_MODEL,
     **gathered,
 ) -> Scored:
     read = engine.read([pb.ClaimBatch(claims=claims) for claims in messages])
@@ -62,7 +66,19 @@ def scored_of(
         # Of every size, and none of them twice.
         p = np.linspace(0, 1, len(read.batch.claims), dtype=np.float32)
         model = replace(model, probability=p)
+    if model.status == SPLIT:
+        model = split_over(read.batch.claims.message, len(messages))
     return engine.judge(read, Gathered(model, **gathered))
+
+
+def split_over(message: np.ndarray, messages: int) -> ModelAnswer:
+    """Two versions of a model, of which one is out: it has no answer to every third message."""
+    out = ModelAnswer.unavailable("timeout")
+    answered = ModelAnswer(OK, np.empty(0, np.float32), "7"), ModelAnswer(OK, None, "8")
+    by_message = tuple(out if n % 3 == 2 else answered[n % 2] for n in range(messages))
+    p = np.linspace(0, 1, len(message), dtype=np.float32)
+    p[message % 3 == 2] = np.nan
+    return ModelAnswer(OK, p, "7", by_message=by_message)
 
 
 def assert_same(scored: Scored, views: list[int]) -> list[Answer]:
@@ -105,6 +121,8 @@ def test_messages_of_a_pass_are_answered_the_same_in_every_view(sample_reference
     results = [each for answer in found for each in answer.parsed().results]
     assert [each.claim_id for each in results] == [each.claim_id for each in claims]
     assert {each.decision for each in results} >= {pb.DECISION_REJECT, pb.DECISION_DENY}
+    if model.status == SPLIT:
+        assert {each.parsed().provenance.model_version for each in found} == {"7", "8", ""}
     assert any(hit.shadow for each in results for hit in each.hits) == bool(document)
 
 

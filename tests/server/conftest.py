@@ -4,12 +4,15 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +23,7 @@ import numpy as np
 import psutil
 import pytest
 import structlog
+from claimgate import resources
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference_pb
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceServicer
@@ -37,20 +41,28 @@ from server.settings import Settings
 from server.telemetry import configure_logging
 
 POISON = "poison"
+"""Id of a claim that the engine fails on whatever it holds."""
+FAULTY = "faulty"
+"""Id of a claim that it fails on by something that the claim holds."""
 MEMBER_TEXT = "bad member id 123-45-6789"
 
 
-def approved(claim_ids: Sequence[str], view: int) -> Answer:
-    """An answer that approves the claims and names the view."""
+def answered(claim_ids: Sequence[str], view: int) -> Answer:
+    """An answer that approves the claims but for faulty ones, and names the view."""
     message = MessageResult(
         results=[
-            score_pb2.ClaimResult(claim_id=claim_id, decision=score_pb2.DECISION_APPROVE)
+            score_pb2.ClaimResult(
+                claim_id=claim_id,
+                decision=score_pb2.DECISION_REJECT
+                if claim_id.startswith(FAULTY)
+                else score_pb2.DECISION_APPROVE,
+            )
             for claim_id in claim_ids
         ],
         provenance=score_pb2.Provenance(policy_version=score_pb2.View.Name(view)),
     )
-    totals = Totals({score_pb2.DECISION_APPROVE: len(claim_ids)}, 0, 0, 0)
-    return Answer(message.SerializeToString(), totals)
+    decisions = Counter(result.decision for result in message.results)
+    return Answer(message.SerializeToString(), Totals(decisions, 0, 0, 0))
 
 
 @dataclass
@@ -70,15 +82,17 @@ class PlainEngine:
             raise TimeoutError("the test left the gate closed")
         if any(claim_id == POISON for message in ids for claim_id in message):
             raise ValueError(MEMBER_TEXT)
+        sent = [claim for message in messages for claim in message.rows().claims]
+        if any(claim.claim_id.startswith(FAULTY) and claim.facility_id for claim in sent):
+            raise ValueError(MEMBER_TEXT)
         count = sum(map(len, ids))
         return SimpleNamespace(ids=ids, features=SimpleNamespace(values=np.zeros((count, 7))))
 
     def score(self, read: Any, _gathered: Gathered, views: Sequence[int]) -> Judged:
-        claims = sum(map(len, read.ids))
-        decisions = {score_pb2.DECISION_APPROVE: claims}
-        statuses = {score_pb2.MODEL_STATUS_DISABLED: claims}
-        counts = Counts(decisions, statuses, np.empty(0), {}, {}, {})
-        return Judged(list(map(approved, read.ids, views)), counts)
+        answers = list(map(answered, read.ids, views))
+        decisions = sum((Counter(each.totals.decisions) for each in answers), Counter())
+        statuses = {score_pb2.MODEL_STATUS_DISABLED: decisions.total()}
+        return Judged(answers, Counts(decisions, statuses, np.empty(0), {}, {}, {}))
 
     def validate(self, messages: Sequence[Message]) -> list[list[list[Violation]]]:
         return [
@@ -198,6 +212,40 @@ def claims(*claim_ids: str) -> score_pb2.ClaimBatch:
 @pytest.fixture
 def batch() -> Callable[..., score_pb2.ClaimBatch]:
     return claims
+
+
+@pytest.fixture(scope="session")
+def second_model() -> Callable[[Path], None]:
+    """Write a second version of the shipped model into a folder: it thinks less of every claim."""
+
+    def write(folder: Path) -> None:
+        import flatbuffers
+        from ai_edge_litert import schema_py_generated as schema
+
+        shipped = resources.find("model")
+        model = schema.ModelT.InitFromPackedBuf((shipped / "model.tflite").read_bytes(), 0)
+        [bias] = [each for each in model.subgraphs[0].tensors if each.name == b"add_2"]
+        weight = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.float32) - 1
+        model.buffers[bias.buffer].data = np.frombuffer(weight.tobytes(), np.uint8)
+        builder = flatbuffers.Builder()
+        builder.Finish(model.Pack(builder), b"TFL3")
+        folder.mkdir()
+        (folder / "model.tflite").write_bytes(builder.Output())
+        card = json.loads((shipped / "card.json").read_text())
+        card["version"] = int(folder.name)
+        card["sha256"]["model.tflite"] = sha256(builder.Output()).hexdigest()
+        (folder / "card.json").write_text(json.dumps(card))
+
+    return write
+
+
+@pytest.fixture
+def two_versions(tmp_path: Path, second_model: Callable[[Path], None]) -> Path:
+    """A folder with the shipped model as 1/ and another version of it as 2/."""
+    folder = tmp_path / "versions"
+    shutil.copytree(resources.find("model"), folder / "1")
+    second_model(folder / "2")
+    return folder
 
 
 @pytest.fixture
