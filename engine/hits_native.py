@@ -161,8 +161,9 @@ def _evidence(scored: Scored, texts: Texts, tables: Tables) -> Run:
     for index, (rule, hits) in enumerate(zip(findings.rules, findings.by_rule, strict=True)):
         if not len(hits):
             continue
+        earlier = findings.past.claim_ids
         places = [
-            _fact(rule, name, kind, hits.evidence[name], findings.past.claim_ids, texts, tables)
+            _fact(rule, name, kind, hits.evidence[name], len(hits), earlier, texts, tables)
             for name, kind in rule.evidence.items()
         ]
         first[index], count[index] = places[0] if places else 0, len(places)
@@ -174,11 +175,15 @@ def _fact(
     name: str,
     kind: Kind,
     values: Column,
+    hits: int,
     earlier: Sequence[str],
     texts: Texts,
     tables: Tables,
 ) -> int:
     key, names = texts.add_key(name), range(0)
+    if len(values) != hits:
+        # Nothing in C would notice.
+        raise ValueError(f"{rule.id} gives {len(values)} of {name} for {hits} hits; give one each")
     if kind is Kind.NAME:
         start = texts.add_all(rule.names[name])
         names = range(start, start + len(rule.names[name]))

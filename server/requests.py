@@ -38,10 +38,13 @@ class BatchRequest:
     message: Message
     view: int
     without_history: bool
+    priority: int
+    """Who waits for the answer, a `Priority`."""
 
     @classmethod
     def read(cls, content: bytes) -> Self:
         """Take a serialized `ScoreBatchRequest`; DecodeError unless protobuf reads it."""
         sent = wire.ScoreBatchRequest.FromString(content)
         # Parts of one message, one after the other, are the message.
-        return cls(Rows.read(b"".join(sent.batch)), sent.view, sent.without_history)
+        claims = Rows.read(b"".join(sent.batch))
+        return cls(claims, sent.view, sent.without_history, sent.priority)

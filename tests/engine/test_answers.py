@@ -213,6 +213,19 @@ def test_any_columns_are_written_as_they_are_meant():
     assert done.returncode == 0, done.stderr[-4000:]
 
 
+@compiled
+def test_evidence_that_is_too_short_is_a_fault_of_its_rule(engine):
+    scored = scored_of(engine, [[claim_of(example("a", line("45385"), line("45380")))]])
+    hits = [
+        replace(each, evidence={name: column[:0] for name, column in each.evidence.items()})
+        for each in scored.findings.by_rule
+    ]
+    scored = replace(scored, findings=replace(scored.findings, by_rule=tuple(hits)))
+
+    with pytest.raises(ValueError, match="for 1 hits"):
+        assert_same(scored, [pb.VIEW_EVIDENCE])
+
+
 # --- what they come to
 
 

@@ -47,7 +47,7 @@ def test_request_in_parts_is_what_protobuf_makes_of_them(batch, order):
 def test_unary_request_in_parts_is_what_protobuf_makes_of_them(batch):
     requests = (
         pb.ScoreBatchRequest(batch=batch("a"), view=score_pb2.VIEW_TRACE),
-        pb.ScoreBatchRequest(batch=batch("b"), without_history=True),
+        pb.ScoreBatchRequest(batch=batch("b"), without_history=True, priority="PRIORITY_BULK"),
     )
     content = b"".join(each.SerializeToString() for each in requests)
     meant = pb.ScoreBatchRequest.FromString(content)
@@ -55,6 +55,7 @@ def test_unary_request_in_parts_is_what_protobuf_makes_of_them(batch):
     found = BatchRequest.read(content)
 
     assert (found.view, found.without_history) == (meant.view, meant.without_history)
+    assert found.priority == meant.priority == pb.PRIORITY_BULK
     assert found.message.rows() == meant.batch
 
 
