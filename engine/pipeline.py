@@ -70,7 +70,7 @@ class Engine:
     def judge(self, read: Pass, gathered: Gathered) -> Scored:
         """Price, find and decide: everything but the words."""
         batch, facts = read.batch, read.facts
-        allowed = price(batch, self.reference, facts, self.policy)
+        allowed = price(batch, self.reference, facts, self.policy, gathered.fees)
         findings = find_hits(
             self.rules, batch, self.reference, facts, gathered, allowed, self.policy
         )
