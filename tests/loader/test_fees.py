@@ -61,8 +61,8 @@ def codes(*pairs):
 def test_fields_are_those_of_the_listing_with_one_code_for_a_range():
     listing = [name for name in SPEC.headers if name not in ("tenant_id", "code_from", "code_to")]
 
-    assert HEADERS == ("code", *listing)
-    assert KEY == ("code", *(each.name for each in SPEC.fields if each.key))
+    assert ("code", *listing) == HEADERS
+    assert ("code", *(each.name for each in SPEC.fields if each.key)) == KEY
 
 
 async def test_file_becomes_the_first_version(load, stored):
