@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from engine.codes import code36
 from loader import embedded
 from loader.fees import load_fees
+from loader.synthetic import synthetic_claims
 from server.database import open_database
 from server.errors import DatabaseUnavailableError
 from server.fee_cache import ProcessCache
@@ -345,6 +346,25 @@ async def test_no_answer_mixes_two_versions_while_schedules_change(
     assert all(set(rates(each).values()) == {each.fees.version * 10_000} for each in seen)
     assert {len(each.fees.rows) for each in seen} == {len(codes)}
     assert len({each.fees.version for each in seen}) > 3
+
+
+async def test_demo_mix_finds_most_codes_in_a_cache(open_client, load, tenant):
+    """The share includes the first passes of a process, which find nothing."""
+    await load(c80053=11, c85025=8)
+    claims = list(synthetic_claims(10_000, seed=1))
+    passes = [claims[at : at + 200] for at in range(0, len(claims), 200)]
+
+    async with open_client() as opened:
+        for each in passes:
+            codes = {line.procedure_code for claim in each for line in claim.lines}
+            found = await opened.of(tenant, *(code for code in codes if code36(code) > 0))
+            assert found.degraded == ()
+        hits = opened.sample("claimgate_cache_hits_total", cache_type="process")
+        misses = opened.sample("claimgate_cache_misses_total", cache_type="process")
+
+    share = hits / (hits + misses)
+    print(f"{hits + misses:.0f} codes asked for, {share:.1%} found in the process")  # noqa: T201
+    assert share > 0.95
 
 
 async def test_another_tenant_never_sees_the_rows(open_client, load, tenant, memcached_process):

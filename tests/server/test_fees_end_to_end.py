@@ -115,42 +115,29 @@ async def test_prices_stay_when_memcached_dies_and_are_withheld_when_postgres_di
         assert each.provenance.fee_schedule_version == 1
 
 
-async def test_what_is_in_the_process_prices_on_without_postgres(
+async def test_first_schedule_is_taken_up_and_prices_on_from_the_process_without_postgres(
     own_postgres, settings, started, tmp_path
 ):
     postgres, stop = own_postgres
-    await load(postgres, tmp_path, "99213,any,cents_per_unit,77.00,no")
     async with (
         started(prepared_snapshot(), **settings) as service,
         Client(service.address) as client,
     ):
-        before = await client.score_batch([claim("A", "99213", "93000")])
+        without = await client.score_batch([claim("A", "99213", "93000")])
+        await load(postgres, tmp_path, "99213,any,cents_per_unit,77.00,no")
+        before = without
+        async with asyncio.timeout(10):
+            while not before.provenance.fee_schedule_version:
+                before = await client.score_batch([claim("A", "99213", "93000")])
         stop()
         known = await client.score_batch([claim("A", "99213", "93000")])
         partly = await client.score_batch([claim("A", "99213"), claim("B", "99214")])
 
+    bases = [[each.price_basis for each in answer.results[0].lines] for answer in (without, before)]
+    schedule, own = score_pb2.PRICE_BASIS_FEE_SCHEDULE, score_pb2.PRICE_BASIS_TENANT_FEE
+    assert bases == [[schedule, schedule], [own, schedule]]
     assert list(known.results) == list(before.results)
     assert [each.lines[0].no_price_reason for each in partly.results] == ["", "fees_unavailable"]
-
-
-async def test_first_schedule_is_taken_up_by_a_running_service(
-    own_postgres, settings, started, tmp_path
-):
-    postgres, _ = own_postgres
-    async with (
-        started(prepared_snapshot(), **settings) as service,
-        Client(service.address) as client,
-    ):
-        before = await client.score_batch([claim("A", "99213")])
-        await load(postgres, tmp_path, "99213,any,cents_per_unit,77.00,no")
-        after = before
-        async with asyncio.timeout(10):
-            while not after.provenance.fee_schedule_version:
-                after = await client.score_batch([claim("A", "99213")])
-
-    assert told(before)[2] == "PRICE_BASIS_FEE_SCHEDULE"
-    assert told(after) == (77_00, "", "PRICE_BASIS_TENANT_FEE")
-    assert after.provenance.fee_schedule_version == 1
 
 
 async def test_database_without_the_migration_ends_the_start(own_postgres, failed_start):
