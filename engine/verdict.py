@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, one_of
 from engine.findings import Findings
 from engine.gathered import ModelAnswer
 from engine.overrides import Thresholds, Weighed
@@ -427,7 +427,7 @@ def _stakes(findings: Findings, weighed: Weighed) -> Ints:
             changed = (weighed.action[rows] == action) & (own != action)
             if action <= Action.PEND:
                 # An amount that evidence names is at risk whether a hit pends or is a note.
-                changed &= ~np.isin(stake[rows], (_EXCESS, _RECOVERY))
+                changed &= ~one_of(stake[rows], (_EXCESS, _RECOVERY))
             stake[rows[changed]] = _STAKES.index(stake_of(action, rule.scope))
     return stake
 

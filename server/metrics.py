@@ -118,6 +118,11 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.poisoned_claims = Counter(
+            "claimgate_poisoned_claims_total",
+            "Claims that the service itself failed on, and rejected.",
+            registry=registry,
+        )
         self.throughput = Gauge(
             "claimgate_claims_throughput_per_second",
             "Claims answered per second over the last minute.",

@@ -25,6 +25,7 @@ ALLOWED: Final = frozenset(
         "address",
         "batch_size",
         "claims",
+        "ordinal",
         "code",
         "dependency",
         "duration_s",

@@ -7,7 +7,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import PROFESSIONAL, Bools, Ints, Table
+from engine.columns import PROFESSIONAL, Bools, Ints, Table, one_of
 from engine.facts import MOD_26, MOD_TC
 from engine.pricing.beside import Schedule
 from engine.pricing.cents import Int64s, half_up
@@ -111,7 +111,7 @@ def _carried(matches: Matches, modifiers: Ints, component: Ints) -> Bools:
     """
     wanted = matches["modifier"]
     carries = (modifiers == wanted[:, None]).any(axis=1)
-    part = np.isin(component, (MOD_26, MOD_TC))
+    part = one_of(component, (MOD_26, MOD_TC))
     dollars = matches["rate_kind"] == RateKind.CENTS_PER_UNIT
     carried: Bools = np.where(wanted == ANY, ~(part & dollars), carries)
     return carried

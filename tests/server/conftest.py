@@ -41,6 +41,9 @@ from server.settings import Settings
 from server.telemetry import configure_logging
 
 POISON = "poison"
+"""Id of a claim that the engine fails on whatever it holds."""
+FAULTY = "faulty"
+"""Id of a claim that it fails on by something that the claim holds."""
 MEMBER_TEXT = "bad member id 123-45-6789"
 
 
@@ -67,6 +70,9 @@ class PlainEngine:
             raise TimeoutError("the test left the gate closed")
         if any(claim_id == POISON for message in ids for claim_id in message):
             raise ValueError(MEMBER_TEXT)
+        sent = [claim for message in messages for claim in message.claims]
+        if any(claim.claim_id.startswith(FAULTY) and claim.facility_id for claim in sent):
+            raise ValueError(MEMBER_TEXT)
         count = sum(map(len, ids))
         return SimpleNamespace(ids=ids, features=SimpleNamespace(values=np.zeros((count, 7))))
 
@@ -76,7 +82,10 @@ class PlainEngine:
                 PlainAnswer(
                     [
                         score_pb2.ClaimResult(
-                            claim_id=claim_id, decision=score_pb2.DECISION_APPROVE
+                            claim_id=claim_id,
+                            decision=score_pb2.DECISION_REJECT
+                            if claim_id.startswith(FAULTY)
+                            else score_pb2.DECISION_APPROVE,
                         )
                         for claim_id in ids
                     ],

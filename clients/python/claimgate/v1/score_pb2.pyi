@@ -848,7 +848,7 @@ class FieldViolation(_message.Message):
     field: _builtins.str
     """Path of the field, such as `lines[2].units_milli`."""
     code: _builtins.str
-    """Stable code of the check: V01 to V19; docs/scoring.md lists them."""
+    """Stable code of the check: V01 to V19; docs/scoring.md lists them. V00: the service itself failed on the claim."""
     message: _builtins.str
     """What was wrong, what was expected."""
     def __init__(
