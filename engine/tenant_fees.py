@@ -57,7 +57,7 @@ def _no_codes() -> Ints:
     return np.empty(0, np.int64)
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class TenantFees:
     """What a tenant's fee schedule says of the codes of a pass, all of it of one version."""
 
@@ -75,6 +75,10 @@ class TenantFees:
             return None
         listings = Listings.of({CONTRACT_RATES: (SPEC, _columns(self.rows))})
         return listings.for_tenant(_OWN)[CONTRACT_RATES]
+
+
+NO_FEES: Final = TenantFees()
+"""What a tenant without a fee schedule has."""
 
 
 def _columns(rows: Fees) -> Mapping[str, NDArray[Any]]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, TypeVar
@@ -13,7 +13,7 @@ import numpy as np
 import structlog
 
 from engine.columns import Ints
-from engine.tenant_fees import FEE, TenantFees
+from engine.tenant_fees import FEE, NO_FEES, TenantFees
 from server.database import Database
 from server.errors import DatabaseUnavailableError
 from server.fee_cache import ProcessCache
@@ -42,7 +42,7 @@ class FeeStore(Protocol):
 class FoundFees:
     """What was found, and why some of it was not."""
 
-    fees: TenantFees = field(default_factory=TenantFees)
+    fees: TenantFees = NO_FEES
     degraded: tuple[str, ...] = ()
 
 

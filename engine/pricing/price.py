@@ -19,7 +19,7 @@ from engine.pricing.contracted import price_by_contract
 from engine.pricing.fees import Values, capped_cents, not_applicable
 from engine.pricing.sheet import Sheet
 from engine.reference import Reference
-from engine.tenant_fees import TenantFees
+from engine.tenant_fees import NO_FEES, TenantFees
 
 _LETTER: Final = {letter: ord(letter) for letter in "ABCEIJMNPRTX"}
 _MINUTES: Final = code36("MJ")
@@ -40,7 +40,7 @@ def price(
     reference: Reference,
     facts: Facts,
     policy: Policy,
-    fees: TenantFees | None = None,
+    fees: TenantFees = NO_FEES,
 ) -> Allowed:
     """Return what each line is worth before edits.
 
@@ -75,7 +75,7 @@ def price(
     if simple:
         sheet.write_adjusted(line, unadjusted(line, capped, batch.lines.units_milli))
     else:
-        _work_out(schedule, sheet, line, capped, fees or TenantFees())
+        _work_out(schedule, sheet, line, capped, fees)
     return sheet.allowed(batch.lines.charge_cents)
 
 
@@ -107,6 +107,8 @@ def _unknown(schedule: Schedule, fees: TenantFees) -> Bools:
     What a line beside them comes to may rest on that fee: several procedures are ranked by it.
     """
     facts = schedule.facts
+    if not len(fees.unknown):
+        return np.zeros(len(schedule.batch.lines), np.bool_)
     unknown = np.isin(facts.distinct_codes, fees.unknown)[facts.distinct_code]
     unknown &= schedule.batch.lines.procedure > 0
     if not unknown.any():

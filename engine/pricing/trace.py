@@ -18,7 +18,7 @@ from engine.pricing.terms import terms_of
 from engine.reference import Reference
 from engine.tables.fees import FeeSchedule
 from engine.tables.listing import Listing
-from engine.tenant_fees import CONTRACT_RATES, TenantFees
+from engine.tenant_fees import CONTRACT_RATES, NO_FEES, TenantFees
 
 TracedStep = tuple[str, str, int]
 """Name, what was multiplied by what, and the amount after it in cents."""
@@ -89,10 +89,10 @@ def steps_of(
     reference: Reference,
     policy: Policy,
     row: int,
-    fees: TenantFees | None = None,
+    fees: TenantFees = NO_FEES,
 ) -> list[TracedStep]:
     """Return how one line came to its price, or why it has none."""
-    line = _Line(allowed, batch, facts, reference, policy, row, fees or TenantFees())
+    line = _Line(allowed, batch, facts, reference, policy, row, fees)
     return [*line.found(), *line.came_to()]
 
 

@@ -19,7 +19,7 @@ from engine.pricing import PriceBasis, PriceReason, PriceStatus, price
 from engine.pricing.trace import steps_of
 from engine.rules.rule import example, line
 from engine.tables.listing import Listings
-from engine.tenant_fees import CONTRACT_RATES, FEE, NO_DAY, SPEC, TenantFees
+from engine.tenant_fees import CONTRACT_RATES, FEE, NO_DAY, NO_FEES, SPEC, TenantFees
 from engine.words import word_key
 
 _NUMBERS = count(1)
@@ -117,7 +117,7 @@ def pass_of(claims, reference):
     return batch, look_up(batch, reference)
 
 
-def prices(reference, claims, fees=None, policy=None):
+def prices(reference, claims, fees=NO_FEES, policy=None):
     batch, facts = pass_of(claims, reference)
     return price(batch, reference, facts, policy or Policy(), fees)
 

@@ -6,6 +6,7 @@ import json
 
 import asyncpg
 import pytest
+from claimgate.v1 import score_pb2
 
 from engine.codes import code36
 from engine.tenant_fees import SPEC
@@ -13,6 +14,7 @@ from engine.words import word_key
 from loader import embedded, fee_commands
 from loader.fee_files import HEADERS, KEY, FeeFileError, read_rows
 from loader.fees import fee_versions, load_fees
+from loader.rows import provenance_row
 
 HEADER = "code,contract,setting,rate_kind,rate,net,effective_from,effective_to"
 FIRST = ("99213,,any,cents_per_unit,90,no,2025-01-01,", "99214,C1,any,percent_of_fee,1.1,no,,")
@@ -294,3 +296,13 @@ def test_command_writes_what_is_wrong_row_by_row(command, tmp_path, capsys):
     assert rows[0] == ["row", "field", "reason", "expected"]
     assert rows[1][:2] == ["3", "rate"]
     assert "row 3, rate" in capsys.readouterr().err
+
+
+def test_provenance_in_production_keeps_the_version():
+    without, third, fourth = (
+        provenance_row(score_pb2.Provenance(engine_version="3", fee_schedule_version=version))
+        for version in (0, 3, 4)
+    )
+
+    assert (without[-1], third[-1], fourth[-1]) == (0, 3, 4)
+    assert len({without[0], third[0], fourth[0]}) == 3
