@@ -30,6 +30,15 @@ class ModelAnswer:
     """Model version and runtime, such as `1/litert-int8`."""
     reason: str = ""
     """Why there is no answer, such as `timeout`."""
+    by_message: tuple["ModelAnswer", ...] = ()
+    """What was said to each message, where versions answered side by side; empty: all alike.
+
+    Then `probability` holds NaN for the claims of messages that got no answer.
+    """
+
+    def to_message(self, message: int) -> "ModelAnswer":
+        """Return whose answer a message got: status, version and reason; its claims' p is here."""
+        return self.by_message[message] if self.by_message else self
 
     @classmethod
     def disabled(cls) -> Self:

@@ -38,6 +38,7 @@ ALLOWED: Final = frozenset(
         "logger",
         "messages",
         "method",
+        "model",
         "pid",
         "principal",
         "process",

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ import numpy as np
 import psutil
 import pytest
 import structlog
+from claimgate import resources
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference_pb
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceServicer
@@ -213,6 +215,40 @@ def claims(*claim_ids: str) -> score_pb2.ClaimBatch:
 @pytest.fixture
 def batch() -> Callable[..., score_pb2.ClaimBatch]:
     return claims
+
+
+@pytest.fixture(scope="session")
+def second_model() -> Callable[[Path], None]:
+    """Write a second version of the shipped model into a folder: it thinks less of every claim."""
+
+    def write(folder: Path) -> None:
+        import flatbuffers
+        from ai_edge_litert import schema_py_generated as schema
+
+        shipped = resources.find("model")
+        model = schema.ModelT.InitFromPackedBuf((shipped / "model.tflite").read_bytes(), 0)
+        [bias] = [each for each in model.subgraphs[0].tensors if each.name == b"add_2"]
+        weight = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.float32) - 1
+        model.buffers[bias.buffer].data = np.frombuffer(weight.tobytes(), np.uint8)
+        builder = flatbuffers.Builder()
+        builder.Finish(model.Pack(builder), b"TFL3")
+        folder.mkdir()
+        (folder / "model.tflite").write_bytes(builder.Output())
+        card = json.loads((shipped / "card.json").read_text())
+        card["version"] = int(folder.name)
+        card["sha256"]["model.tflite"] = sha256(builder.Output()).hexdigest()
+        (folder / "card.json").write_text(json.dumps(card))
+
+    return write
+
+
+@pytest.fixture
+def two_versions(tmp_path: Path, second_model: Callable[[Path], None]) -> Path:
+    """A folder with the shipped model as 1/ and another version of it as 2/."""
+    folder = tmp_path / "versions"
+    shutil.copytree(resources.find("model"), folder / "1")
+    second_model(folder / "2")
+    return folder
 
 
 @pytest.fixture
