@@ -267,7 +267,13 @@ class _Lines:
 def trace(scored: Scored, row: int) -> list[pb.PriceStep]:
     """Return the price of one line step by step, or what stands in its way."""
     steps = steps_of(
-        scored.allowed, scored.batch, scored.facts, scored.reference, scored.policy, row
+        scored.allowed,
+        scored.batch,
+        scored.facts,
+        scored.reference,
+        scored.policy,
+        row,
+        scored.gathered.fees,
     )
     return [pb.PriceStep(step=s, detail=d, amount_cents=cents) for s, d, cents in steps]
 
@@ -450,6 +456,7 @@ def provenance(scored: Scored, model_version: str, stand_ins: int) -> pb.Provena
         model_version=model_version,
         engine_version=ENGINE_VERSION,
         history_watermark=0 if history is None else history.watermark,
+        fee_schedule_version=scored.gathered.fees.version,
         stand_ins=scored.reference.stand_in_names(int(stand_ins)),
         partial_rule_ids=[]
         if history is not None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.history import History
 from engine.members import Members
+from engine.tenant_fees import NO_FEES, TenantFees
 
 OK: Final = "ok"
 UNAVAILABLE: Final = "unavailable"
@@ -59,5 +60,7 @@ class Gathered:
     """Committed history of the pass's members and providers; None where history is off."""
     members: Members = field(default_factory=Members)
     """What the payer keeps on file about the pass's members."""
+    fees: TenantFees = NO_FEES
+    """What the tenant's own fee schedule says of the pass's codes."""
     degraded: tuple[str, ...] = ()
     """What was wanted and could not be had, with its reason, such as `history: timeout`."""

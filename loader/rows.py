@@ -385,9 +385,12 @@ def provenance_row(provenance: score_pb2.Provenance) -> Row:
     )
     lists = (sorted(provenance.stand_ins), sorted(provenance.partial_rule_ids))
     gaps = sorted((gap.reason, sorted(gap.rule_ids)) for gap in provenance.not_evaluated)
-    digest = sha256(json.dumps([texts, lists, gaps]).encode()).digest()
+    version = provenance.fee_schedule_version
+    # Without a fee schedule the id is the one from before there were any.
+    content = [texts, lists, gaps, *([version] if version else ())]
+    digest = sha256(json.dumps(content).encode()).digest()
     unjudged = json.dumps([{"reason": reason, "rule_ids": ids} for reason, ids in gaps])
-    return int.from_bytes(digest[:8], signed=True), *texts, *lists, unjudged
+    return int.from_bytes(digest[:8], signed=True), *texts, *lists, unjudged, version
 
 
 def failed_row(failed: FailedClaim) -> Row:

@@ -22,6 +22,8 @@ from server.comparison import Comparison
 from server.database import Database, open_database
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
+from server.fee_metrics import FeeMetrics
+from server.fees import open_fees
 from server.gather import Gatherer
 from server.history import HistoryClient
 from server.metrics import Metrics
@@ -88,6 +90,7 @@ async def serve_here(
         model_at(settings) as model_address,
         opened_models(settings, model_address, model_metrics) as model,
         _database(settings) as database,
+        open_fees(settings, database, metrics, FeeMetrics(registry)) as fees,
     ):
         policy_database = await _policy_database(settings, database)
         policies = Policies(
@@ -96,7 +99,7 @@ async def serve_here(
             metrics,
             settings.policy_poll_ms,
         )
-        gatherer = Gatherer(model, metrics, _history(settings, database, metrics))
+        gatherer = Gatherer(model, metrics, _history(settings, database, metrics), fees)
         parts = Parts(
             scorer=TenantScorers(engines, policies).scorer,
             reference=ReferenceServicer(
@@ -115,6 +118,7 @@ async def serve_here(
                     gatherer.watch(),
                     tables.watch(),
                     policies.watch(),
+                    *((fees.watch(),) if fees else ()),
                     metrics.keep_fresh(lambda: service.batcher.queued_claims),
                 )
                 await _until_stopped(service, watches, ready, with_parent=with_parent)

@@ -8,7 +8,7 @@ from engine.columns import Violation
 from engine.gaps import Gaps
 from engine.gathered import Gathered
 from engine.messages import Message
-from engine.pipeline import Engine, Pass, coverage_of
+from engine.pipeline import Engine, Pass, coverage_of, tenant_fee_lines
 from server.scorer import Judged
 
 
@@ -26,7 +26,12 @@ class EngineScorer:
         """Answer each message."""
         scored = self.engine.judge(read, gathered)
         gaps = Gaps.of(scored.findings, scored.batch)
-        return Judged(answers(scored, gaps, views), counts(scored, gaps), coverage_of(scored))
+        return Judged(
+            answers(scored, gaps, views),
+            counts(scored, gaps),
+            coverage_of(scored),
+            tenant_fee_lines(scored),
+        )
 
     def validate(self, messages: Sequence[Message]) -> list[list[Sequence[Violation]]]:
         """Return the faults of each claim of each message."""

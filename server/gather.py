@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from engine.columns import Batch
+from engine.columns import Batch, Ints
 from engine.gathered import Gathered, ModelAnswer
+from server.fees import FoundFees
 from server.history import Committed
 from server.metrics import Metrics
 
@@ -33,6 +34,13 @@ class History(Protocol):
         """Return what was committed about the members and billers of a pass, or why it is not."""
 
 
+class Fees(Protocol):
+    """Whoever knows the tenants' fee schedules; it never raises and never makes an answer up."""
+
+    async def of(self, codes: Ints, tenant: str, number: int | None, /) -> FoundFees:
+        """Return what the tenant's fee schedule says of the codes of a pass, or why it is not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the callers of a pass want gathered."""
@@ -42,26 +50,36 @@ class Wanted:
     """Earlier claims and member data; without them what rests on them is partial."""
     watermark: int | None = None
     """The last commit that counts; left out, the last there is."""
+    fee_schedule: int | None = None
+    """Version of the tenant's fee schedule; left out, the one in use."""
 
 
 class Gatherer:
-    """Asks model and history for a pass, and keeps watch on the model while it is out."""
+    """Asks model, history and fees for a pass, and keeps watch on the model while it is out."""
 
     def __init__(
-        self, model: Model | None, metrics: Metrics, history: History | None = None
+        self,
+        model: Model | None,
+        metrics: Metrics,
+        history: History | None = None,
+        fees: Fees | None = None,
     ) -> None:
         self._model = model
         self._history = history
+        self._fees = fees
         self._up = metrics.dependency_up.labels("model") if model else None
         if self._up and model:
             self._up.set(model.up)
 
     async def gather(self, read: Any, wanted: Wanted) -> Gathered:
         """Gather what a pass needs, all at once."""
-        answer, committed = await asyncio.gather(
-            self._answer(read, wanted.tenant), self._committed(read, wanted)
+        answer, committed, found = await asyncio.gather(
+            self._answer(read, wanted.tenant),
+            self._committed(read, wanted),
+            self._own_fees(read, wanted),
         )
-        return Gathered(answer, committed.history, committed.members, committed.degraded)
+        degraded = (*committed.degraded, *found.degraded)
+        return Gathered(answer, committed.history, committed.members, found.fees, degraded)
 
     async def _answer(self, read: Any, tenant: str) -> ModelAnswer:
         if self._model is None:
@@ -75,6 +93,12 @@ class Gatherer:
         if self._history is None or not wanted.history:
             return Committed()
         return await self._history.of(read.batch, wanted.tenant, wanted.watermark)
+
+    async def _own_fees(self, read: Any, wanted: Wanted) -> FoundFees:
+        if self._fees is None:
+            return FoundFees()
+        codes = read.facts.distinct_codes
+        return await self._fees.of(codes[codes > 0], wanted.tenant, wanted.fee_schedule)
 
     async def watch(self) -> None:
         """Ask a model that is out about an empty claim until it answers."""

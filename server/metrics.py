@@ -210,6 +210,11 @@ class Metrics:
             ("rule_id",),
             registry=registry,
         )
+        self.tenant_fee_lines = Counter(
+            "claimgate_tenant_fee_lines_total",
+            "Lines that have their price from the tenant's own fee schedule.",
+            registry=registry,
+        )
         self.degraded = Counter(
             "claimgate_degraded_total",
             "Claims scored while a dependency was out.",
@@ -239,6 +244,7 @@ class Metrics:
             self.message_seconds.observe(now - message.accepted_at)
         for rate in self._rates.values():
             rate.add(claims)
+        self.tenant_fee_lines.inc(judged.tenant_fee_lines)
         self._count_findings(judged.counts)
         for rule_id, coverage in judged.coverage.items():
             self.lines_applicable.labels(rule_id).inc(coverage.lines)

@@ -58,6 +58,25 @@ class Settings(BaseSettings):
     history_deadline_ms: int = Field(default=1_000, ge=1)
     """Longest a pass waits for history; later the claims are scored without it, and say so."""
 
+    fees_deadline_ms: int = Field(default=1_000, ge=1)
+    """Longest a pass waits for the tenant's fees; what has none by then is not priced, and says so.
+    """
+
+    fees_poll_ms: int = Field(default=2_000, ge=10)
+    """How often it is looked whether a tenant has loaded another version of its fee schedule."""
+
+    fees_cache_bytes_max: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Most memory that a process keeps fees of codes in, about."""
+
+    fees_cache_ttl_ms: int = Field(default=60_000, ge=1)
+    """How long it keeps them; of a version that is no longer in use it is as long."""
+
+    memcached: str = ""
+    """Nodes that share the fees, HOST:PORT,HOST:PORT; empty: the process's own cache alone."""
+
+    memcached_timeout_ms: int = Field(default=100, ge=1)
+    """Longest that a call to a node may take; the node is then left alone for 5 seconds."""
+
     policy_folder: Path | None = None
     """Folder of policies, TENANT.toml each; left out, they come from the production database."""
 
@@ -175,7 +194,14 @@ class Settings(BaseSettings):
                 f"listen is {self.listen}: a port without TLS that other machines reach; listen on "
                 "127.0.0.1, or set plaintext_anywhere where the network is trusted"
             )
+        for node in self.memcached_nodes:
+            split_address(node)
         return self
+
+    @property
+    def memcached_nodes(self) -> tuple[str, ...]:
+        """Addresses of the nodes of memcached, each once."""
+        return tuple(dict.fromkeys(filter(None, split_list(self.memcached))))
 
     @classmethod
     def from_environment(cls, **given: Any) -> Self:

@@ -6,11 +6,15 @@ import logging
 import os
 import shutil
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import StringIO
@@ -34,6 +38,8 @@ from engine.answers import Answer, Counts, Totals
 from engine.columns import Violation
 from engine.gathered import Gathered, ModelAnswer
 from engine.messages import Message
+from loader import embedded, migrate
+from loader.service import free_address
 from server.metrics import Metrics
 from server.scorer import Judged
 from server.service import Parts, Serving, serving
@@ -258,6 +264,71 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+class MemcachedProcess:
+    """A memcached on a port of its own, which it keeps when it is started again."""
+
+    def __init__(self, binary: str) -> None:
+        self._binary = binary
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = free_address()
+
+    def start(self) -> None:
+        host, port = self.address.split(":")
+        command = [self._binary, "-l", host, "-p", port, "-m", "64", "-u", "nobody"]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        for _ in range(500):
+            with suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+                return
+            time.sleep(0.01)
+        pytest.fail("memcached does not listen")
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def memcached_process(skip_or_fail: Callable[[str], None]) -> Iterator[Callable[[], Any]]:
+    """Start a real memcached, as often as it is called; all end with the test."""
+    binary = shutil.which("memcached")
+    if binary is None:
+        skip_or_fail("no memcached: the Debian package memcached is not installed")
+    started: list[MemcachedProcess] = []
+
+    def start() -> MemcachedProcess:
+        started.append(MemcachedProcess(str(binary)))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+async def own_postgres():
+    """A server that the test may stop."""
+    folder = Path(tempfile.mkdtemp(prefix="claimgate-postgres-"))
+    running = embedded.embedded_postgres(folder / "data")
+    server = running.__enter__()
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            running.__exit__(None, None, None)
+
+    await embedded.create_databases(server)
+    for database, name in ((embedded.STAGING, "staging"), (embedded.PRODUCTION, "production")):
+        await migrate.upgrade(server.migrating_url(database), name)
+    yield server, stop
+    stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

@@ -67,6 +67,15 @@ def test_address_that_is_none_is_refused(tmp_path, listen):
         Settings(reference=tmp_path, listen=listen)
 
 
+def test_nodes_of_memcached_are_read_each_once_and_one_that_is_none_is_refused(tmp_path):
+    settings = Settings(reference=tmp_path, memcached="a:1, b:2,,a:1")
+
+    assert settings.memcached_nodes == ("a:1", "b:2")
+    assert Settings(reference=tmp_path).memcached_nodes == ()
+    with pytest.raises(ValidationError, match="HOST:PORT"):
+        Settings(reference=tmp_path, memcached="a:1,b")
+
+
 def test_queue_that_holds_no_message_is_refused(tmp_path):
     with pytest.raises(ValidationError, match="queue_claims_max"):
         Settings(reference=tmp_path, queue_claims_max=10, message_claims_max=11)
