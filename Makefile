@@ -71,7 +71,7 @@ check: $(INSTALLED) ## Format, lint, types, import contracts, API lint
 proto: $(INSTALLED) ## Regenerate the messages from proto/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=clients/python --grpc_python_out=clients/python \
 	    --mypy_out=quiet:clients/python --mypy_grpc_out=quiet:clients/python \
-	    proto/claimgate/v1/*.proto proto/claimgate/serving/v1/*.proto
+	    proto/claimgate/v1/*.proto proto/claimgate/serving/v1/*.proto proto/claimgate/wire/v1/*.proto
 
 .PHONY: docs
 docs: $(INSTALLED) ## Rewrite docs/rules.md and docs/listings.md from what is run

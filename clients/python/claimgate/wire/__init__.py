@@ -1,0 +1,1 @@
+"""The wire-compatible twins of messages that hold whole arrays."""
