@@ -7,13 +7,15 @@ faults: where C reads, every claim that looks faulty is read again.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, NamedTuple
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from claimgate.v1 import claim_pb2, score_pb2
+from claimgate.v1.claim_columns_pb2 import ClaimColumns
 from numpy.typing import NDArray
 
-from engine import fields_native, fields_python
+from engine import fields_columns, fields_native, fields_python
 from engine.bills import inpatient
 from engine.codes import ABSENT, code36
 from engine.columns import (
@@ -46,6 +48,7 @@ from engine.validate import Tables, validate
 from engine.words import BLANK, name_keys, word_key
 
 Reader = Literal["native", "python"]
+Messages: TypeAlias = Sequence[score_pb2.ClaimBatch] | Sequence[ClaimColumns]
 
 READER: Final[Reader] = "native" if fields_native.LIBRARY else "python"
 """Which reader takes the fields out of messages in this process."""
@@ -80,15 +83,16 @@ _WORDS: Final = Memory(word_key)
 _HMOS: Final = Memory(lambda text: text.strip().upper() == HMO)
 
 
-def decode(
-    messages: Sequence[score_pb2.ClaimBatch], *, allow_zero_charge: bool, reader: Reader = READER
-) -> Batch:
+def decode(messages: Messages, *, allow_zero_charge: bool, reader: Reader = READER) -> Batch:
     """Return the messages' claims as columns, those that cannot be scored set aside with reasons.
 
     Args:
-        messages: Request messages of one tenant, in the order of arrival.
+        messages: Request messages of one tenant, in the order of arrival: all rows or all columns.
         allow_zero_charge: A total charge of 0 is accepted on encounters.
-        reader: Which reader to use; both give the same.
+        reader: Which reader of rows to use; both give the same, and so does that of columns.
+
+    Raises:
+        ColumnError: The columns of a message contradict each other or the API.
     """
     batch, fields, sent = _read(messages, reader)
     violations = validate(
@@ -101,17 +105,14 @@ def decode(
     return _without(batch, violations.keys()) if violations else batch
 
 
-def decode_unjudged(messages: Sequence[score_pb2.ClaimBatch], *, reader: Reader = READER) -> Batch:
+def decode_unjudged(messages: Messages, *, reader: Reader = READER) -> Batch:
     """Return the messages' claims as columns, all of them: whoever asks knows that they scored."""
     return _read(messages, reader)[0]
 
 
-def _read(messages: Sequence[score_pb2.ClaimBatch], reader: Reader) -> tuple[Batch, Fields, Sent]:
-    message_claims = [len(message.claims) for message in messages]
-    message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)
+def _read(messages: Messages, reader: Reader) -> tuple[Batch, Fields, Sent]:
     words = _Words({"": 0})
-    read = fields_native.read(messages, message) if reader == "native" else None
-    fields, sent = read or fields_python.read(messages, message)
+    message_claims, fields, sent, claims_at = _taken(messages, reader)
     member, persons = _members(fields)
     claims = _claims(fields, words, member)
     received = Received(
@@ -127,11 +128,30 @@ def _read(messages: Sequence[score_pb2.ClaimBatch], reader: Reader) -> tuple[Bat
         _lines(fields, claims),
         _diagnoses(fields),
         _icd_procedures(fields),
-        _other_payers(messages, fields),
+        _other_payers(claims_at, fields),
         persons,
         words,
     )
     return batch, fields, sent
+
+
+def _taken(
+    messages: Messages, reader: Reader
+) -> tuple[Sequence[int], Fields, Sent, Callable[[Ints], list[claim_pb2.Claim]]]:
+    """Take the fields out of messages: claims of each message, fields, doubtful claims, any claims.
+
+    The last gives claims by their rows as messages, for the little that has no columns.
+    """
+    if messages and isinstance(messages[0], ClaimColumns):
+        contents = [message.SerializeToString() for message in messages]
+        fields, sent, packed = fields_columns.read(contents)
+        return packed.message_claims, fields, sent, packed.claims
+    rows = cast("Sequence[score_pb2.ClaimBatch]", messages)
+    message_claims = [len(message.claims) for message in rows]
+    message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)
+    read = fields_native.read(rows, message) if reader == "native" else None
+    fields, sent = read or fields_python.read(rows, message)
+    return message_claims, fields, sent, partial(fields_python.claims_at, rows, message)
 
 
 def _without(batch: Batch, unscorable: Iterable[int]) -> Batch:
@@ -378,15 +398,15 @@ def _members(fields: Fields) -> tuple[NDArray[np.int32], Sequence[tuple[str, str
     return _mapped(numbers, keys, np.int32), persons
 
 
-def _other_payers(messages: Sequence[score_pb2.ClaimBatch], fields: Fields) -> OtherPayers:
-    """Read other payers message by message: few claims have any, and those have one or two."""
+def _other_payers(
+    claims_at: Callable[[Ints], list[claim_pb2.Claim]], fields: Fields
+) -> OtherPayers:
+    """Read other payers claim by claim: few claims have any, and those have one or two."""
     rows = np.flatnonzero(fields.claims["other_payers"])
-    starts = np.searchsorted(fields.message, np.arange(len(messages))).tolist()
-    places = zip(fields.message[rows].tolist(), rows.tolist(), strict=True)
     found = [
         (row, *payer)
-        for number, row in places
-        for payer in _payers_of(messages[number].claims[row - starts[number]])
+        for row, claim in zip(rows.tolist(), claims_at(rows), strict=True)
+        for payer in _payers_of(claim)
     ]
     columns = zip(*found, strict=True) if found else [()] * len(_OTHER_PAYER_TYPES)
     return OtherPayers(*(np.array(c, t) for c, t in zip(columns, _OTHER_PAYER_TYPES, strict=True)))

@@ -10,7 +10,7 @@ from typing import Self
 from claimgate.v1 import score_pb2, scoring_service_pb2
 
 from engine.columns import Batch, Violation
-from engine.decode import decode
+from engine.decode import Messages, decode
 from engine.encode import Scored, encode
 from engine.facts import Facts, look_up
 from engine.features import Features, features
@@ -53,7 +53,7 @@ class Engine:
         engine.policy.check(engine.rules)
         return engine
 
-    def read(self, messages: Sequence[score_pb2.ClaimBatch]) -> Pass:
+    def read(self, messages: Messages) -> Pass:
         """Messages to columns, with what the tables say.
 
         Claims that cannot be scored are marked with every reason.

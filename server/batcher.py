@@ -14,14 +14,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from claimgate.v1 import score_pb2
+from claimgate.v1.claim_columns_pb2 import ClaimColumns
 from opentelemetry.trace import SpanContext
 
 from server.errors import DeadlineError, DrainingError, OverloadedError
 from server.room import Room
 from server.scorer import Answer, EngineThread
+
+Message: TypeAlias = score_pb2.ClaimBatch | ClaimColumns
+"""Claims that are answered together, in either form."""
 
 PASSES_MAX: Final = 2
 
@@ -30,7 +34,7 @@ PASSES_MAX: Final = 2
 class Work:
     """One message on its way through a pass."""
 
-    message: score_pb2.ClaimBatch = field(repr=False)
+    message: Message = field(repr=False)
     tenant: str
     view: int
     expires_at: float
@@ -49,13 +53,14 @@ class Work:
 
     def __post_init__(self) -> None:
         """Count the claims and open the promise of an answer."""
-        self.claims = len(self.message.claims)
+        sent = self.message.claims
+        self.claims = sent if isinstance(sent, int) else len(sent)
         self.answered = asyncio.get_running_loop().create_future()
 
     @property
-    def lane(self) -> tuple[str, bool]:
-        """The lane it waits in: what the messages of a pass have in common."""
-        return self.tenant, self.history
+    def lane(self) -> tuple[str, bool, bool]:
+        """The lane it waits in: what the messages of a pass have in common, rows or columns too."""
+        return self.tenant, self.history, isinstance(self.message, ClaimColumns)
 
     @property
     def wanted(self) -> bool:
@@ -104,7 +109,7 @@ class Batcher:
         self._thread = thread
         self._limits = limits
         self._room = Room(limits.queue_claims_max)
-        self._lanes: OrderedDict[tuple[str, bool], Lane] = OrderedDict()
+        self._lanes: OrderedDict[tuple[str, bool, bool], Lane] = OrderedDict()
         self._changed = asyncio.Event()
         self._passes = 0
         self._tasks = asyncio.TaskGroup()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from claimgate.v1 import score_pb2
 
 from engine.columns import Violation
+from engine.decode import Messages
 from engine.encode import encode
 from engine.gathered import Gathered
 from engine.pipeline import Engine, Pass, coverage_of, tenant_fee_lines
@@ -18,7 +19,7 @@ class EngineScorer:
 
     engine: Engine
 
-    def read(self, messages: Sequence[score_pb2.ClaimBatch]) -> Pass:
+    def read(self, messages: Messages) -> Pass:
         """Turn messages into columns, with what the tables say."""
         return self.engine.read(messages)
 

@@ -5,12 +5,20 @@ from time import monotonic
 from typing import Any, Final
 
 import structlog
+from claimgate.columns import ColumnError, unpack
 from claimgate.v1 import score_pb2
+from claimgate.v1.claim_columns_pb2 import ClaimColumns
 from opentelemetry import trace
 
 from engine.gathered import Gathered
-from server.batcher import Work
-from server.errors import CallFaultError, DeadlineError, InternalFaultError, new_error_id
+from server.batcher import Message, Work
+from server.errors import (
+    CallFaultError,
+    DeadlineError,
+    InternalFaultError,
+    InvalidColumnError,
+    new_error_id,
+)
 from server.gather import Wanted
 from server.metrics import Metrics
 from server.poison import Poisoned, without_poisoned
@@ -62,6 +70,9 @@ class Passes:
         self._metrics.pass_answered(works, judged)
 
     async def _run_alone(self, works: Sequence[Work], error: Exception) -> None:
+        if len(works) == 1 and isinstance(error, ColumnError):
+            works[0].fail(InvalidColumnError(error.column, error.expected))
+            return
         if len(works) == 1:
             await self._run_without_poisoned(works[0], error)
             return
@@ -82,7 +93,7 @@ class Passes:
             return _logged(poisoned.error, work, ordinal=poisoned.ordinal).error_id
 
         try:
-            judged = await without_poisoned(work.message, error, judge, report)
+            judged = await without_poisoned(await self._rows(work), error, judge, report)
         except CallFaultError as fault:
             work.fail(fault)
         except Exception as left:  # noqa: BLE001 - the outermost edge of a pass
@@ -90,9 +101,13 @@ class Passes:
         else:
             self._deliver([work], judged)
 
-    async def _judged(
-        self, works: Sequence[Work], messages: Sequence[score_pb2.ClaimBatch]
-    ) -> Judged:
+    async def _rows(self, work: Work) -> score_pb2.ClaimBatch:
+        """Return the message as rows, which claims can be taken out of."""
+        if isinstance(work.message, ClaimColumns):
+            return await self._thread.run("read", unpack, work.message)
+        return work.message
+
+    async def _judged(self, works: Sequence[Work], messages: Sequence[Message]) -> Judged:
         links = [trace.Link(work.caller) for work in works if work.caller]
         facts = {"messages": len(works), "claims": sum(work.claims for work in works)}
         # A span would take over the text of an exception, twice; the log has what may be told.

@@ -17,7 +17,7 @@ from typing import Final
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
 
-from server.batcher import Batcher, Work
+from server.batcher import Batcher, Message, Work
 from server.calls import Call, Context
 from server.errors import (
     CallFaultError,
@@ -25,6 +25,7 @@ from server.errors import (
     DrainingError,
     EmptyRequestError,
     InternalFaultError,
+    InvalidColumnError,
     InvalidFieldError,
     OptionsAfterClaimsError,
     TooManyClaimsError,
@@ -126,9 +127,13 @@ class ScoringStream:
         self._gather = request.options.gather_answers
 
     async def _score(self, request: pb.ScoreClaimsRequest) -> None:
-        check_batch(request.batch, self._limits.claims_max, sequence=request.sequence)
+        message: Message = request.batch
+        claims = len(request.batch.claims)
+        if request.HasField("columns"):
+            message, claims = request.columns, request.columns.claims
+        check_claims(claims, self._limits.claims_max, sequence=request.sequence)
         work = Work(
-            message=request.batch,
+            message=message,
             tenant=self._call.principal.tenant,
             view=self._view,
             history=self._history,
@@ -235,6 +240,8 @@ class ScoringStream:
         error = finished.answered.exception()
         if isinstance(error, InternalFaultError):
             return InternalFaultError(error.error_id, sequence=finished.sequence)
+        if isinstance(error, InvalidColumnError):
+            return InvalidColumnError(error.column, error.expected, sequence=finished.sequence)
         if error is None or isinstance(error, CallFaultError):
             return error
         raise error
@@ -242,7 +249,13 @@ class ScoringStream:
 
 def check_batch(batch: score_pb2.ClaimBatch, claims_max: int, **facts: int) -> None:
     """Refuse a batch without claims, or with more than a message may hold."""
-    claims = len(batch.claims)
+    check_claims(len(batch.claims), claims_max, **facts)
+
+
+def check_claims(claims: int, claims_max: int, **facts: int) -> None:
+    """Refuse a message without claims, or with more than it may hold."""
+    if claims < 0:
+        raise InvalidColumnError("claims", "a number of claims, 1 or more", **facts)
     if not claims:
         raise EmptyRequestError("at least one claim", **facts)
     if claims > claims_max:
