@@ -83,7 +83,7 @@ def _measured(column: wire.Column, layout: Layout, rows: int) -> SentColumn:
     form = layout.form
     # What is as it should be is told by few comparisons: a pass has a thousand of these columns.
     if (
-        (form is Form.TEXT and len(places) == 4 * rows and not numbers)
+        (form is Form.TEXT and places and len(places) == 4 * rows and not numbers)
         or (form is Form.NUMBER and len(numbers) == 8 * rows and not texts and not places)
     ) and not (layout.listed or counts or present):
         return SentColumn(texts, numbers, places, counts, present, rows, rows)
