@@ -27,8 +27,10 @@ import psutil
 import pytest
 import structlog
 from claimgate import resources
+from claimgate.columns import unpack
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference_pb
+from claimgate.v1.claim_columns_pb2 import ClaimColumns
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceServicer
 from prometheus_client import CollectorRegistry
 
@@ -65,8 +67,12 @@ class PlainEngine:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def read(self, messages: Sequence[score_pb2.ClaimBatch]) -> Any:
-        ids = [[claim.claim_id for claim in message.claims] for message in messages]
+    def read(self, messages: Sequence[score_pb2.ClaimBatch | ClaimColumns]) -> Any:
+        batches = [
+            unpack(message) if isinstance(message, ClaimColumns) else message
+            for message in messages
+        ]
+        ids = [[claim.claim_id for claim in message.claims] for message in batches]
         self.passes.append(ids)
         if not self.gate.wait(20):
             raise TimeoutError("the test left the gate closed")
