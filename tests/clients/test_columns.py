@@ -1,7 +1,10 @@
 """Claims as columns and back: nothing is lost, and what contradicts itself is refused."""
 
+import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from claimgate.columns import ColumnError, Columns, pack, unpack
@@ -9,10 +12,13 @@ from claimgate.columns.layout import COLUMNS
 from claimgate.v1 import claim_pb2
 from claimgate.v1.claim_columns_pb2 import ClaimColumns, Column
 from claimgate.v1.score_pb2 import ClaimBatch
+from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.json_format import Parse, ParseDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+DOCS = Path(__file__).parents[2] / "docs"
 TEXTS = st.sampled_from(["", "a", "b", "é", "\N{PILE OF POO}", "99213", " "]) | st.text(max_size=6)
 NUMBERS = {
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
@@ -197,6 +203,33 @@ def test_columns_that_contradict_each_other_are_refused_by_name(sent, column):
 
     assert refused.value.column == column
     assert refused.value.expected
+
+
+def test_columns_of_the_examples_are_the_claims_of_the_stream_of_the_examples():
+    columns = Parse((DOCS / "examples" / "columns.json").read_text(), ScoreClaimsRequest()).columns
+    text, at, claims = (DOCS / "examples" / "stream.json").read_text().strip(), 0, []
+    while at < len(text):
+        sent, at = json.JSONDecoder().raw_decode(text, at)
+        claims += ParseDict(sent, ScoreClaimsRequest()).batch.claims
+        at += len(text[at:]) - len(text[at:].lstrip())
+
+    assert list(unpack(columns).claims) == claims
+
+
+def test_python_of_the_calling_page_scores_columns(served):
+    codes = re.findall(r"```python\n(.*?)```", (DOCS / "calling.md").read_text(), re.DOTALL)
+    [code] = [each for each in codes if "Columns(" in each]
+    shown = re.search(r"asyncio\.run\(main\(\)\)  # (.*)", code)
+    assert shown
+
+    with served("--listen", "127.0.0.1:0") as address:
+        done = subprocess.run(
+            [sys.executable, "-c", code.replace("127.0.0.1:50051", address)],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == shown[1]
 
 
 def test_columns_need_neither_numpy_nor_grpc():
