@@ -65,6 +65,8 @@ _OTHER_PAYER_TYPES: Final = (
     np.int64,
     np.bool_,
 )
+_PAYERS: Final = ("other_payers", "lines.prior_adjudications")
+"""What is read of claims as messages, because it has no columns."""
 _CENTS_BOUND: Final = 1 << 60
 _LINES_OF_BUSINESS: Final = len(claim_pb2.LineOfBusiness.values())
 
@@ -138,14 +140,15 @@ def _read(messages: Messages, reader: Reader) -> tuple[Batch, Fields, Sent]:
 def _taken(
     messages: Messages, reader: Reader
 ) -> tuple[Sequence[int], Fields, Sent, Callable[[Ints], list[claim_pb2.Claim]]]:
-    """Take the fields out of messages: claims of each message, fields, doubtful claims, any claims.
+    """Take the fields out of messages: claims of each message, fields, doubtful claims.
 
-    The last gives claims by their rows as messages, for the little that has no columns.
+    The last gives other payers and what they decided by rows of claims, as messages.
     """
     if messages and isinstance(messages[0], ClaimColumns):
         contents = [message.SerializeToString() for message in messages]
         fields, sent, packed = fields_columns.read(contents)
-        return packed.message_claims, fields, sent, packed.claims
+        payers = partial(packed.claims, lists=_PAYERS)
+        return packed.message_claims, fields, sent, payers
     rows = cast("Sequence[score_pb2.ClaimBatch]", messages)
     message_claims = [len(message.claims) for message in rows]
     message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)

@@ -4,7 +4,7 @@ Texts stay as they are, each different one of a message once, with the place of 
 beside them; what they mean is worked out by `engine.fields_columns`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import Any
@@ -78,21 +78,22 @@ class Packed:
             return np.zeros(0, np.int32)
         return np.repeat(np.arange(len(column.counts), dtype=np.int32), column.counts)
 
-    def claims(self, rows: Ints) -> list[claim_pb2.Claim]:
-        """Return some claims as rows."""
+    def claims(self, rows: Ints, *, lists: Sequence[str] = ()) -> list[claim_pb2.Claim]:
+        """Return some claims as rows: whole, or nothing but the named lists."""
         claims = [claim_pb2.Claim() for _ in range(len(rows))]
-        fill(claims, self._of(np.asarray(rows, np.intp)))
+        wanted = [path for path in self.columns if not lists or _leads_to(path, lists)]
+        fill(claims, self._of(np.asarray(rows, np.intp), frozenset(wanted)))
         return claims
 
-    def _of(self, rows: NDArray[np.intp]) -> dict[str, Values]:
-        """Return every column of some claims."""
+    def _of(self, rows: NDArray[np.intp], wanted: Container[str]) -> dict[str, Values]:
+        """Return columns of some claims."""
         of_table, taken = {CLAIMS: rows}, {}
         for path, layout in COLUMNS.items():
-            column = self.columns.get(path)
-            if column is None:
+            if path not in wanted:
                 if layout.form is Form.ROWS:
                     of_table[path] = rows[:0]
                 continue
+            column = self.columns[path]
             of_row = of_table[layout.table]
             counts: list[int] = []
             of_value = of_row
@@ -108,6 +109,11 @@ class Packed:
                 () if column.present is None else column.present[of_row].tolist(),
             )
         return taken
+
+
+def _leads_to(path: str, lists: Sequence[str]) -> bool:
+    """Whether a column is of one of the lists, or counts what one of them is in."""
+    return any(f"{path}.".startswith(f"{each}.") or each.startswith(f"{path}.") for each in lists)
 
 
 def _entries(counts: NDArray[np.int64], rows: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -49,7 +49,7 @@ def _pack(
         elif each.form is Form.ROWS:
             _pack_rows(packed, rows, each, getattr(merged, each.name))
         elif each.listed:
-            _pack_list(packed, rows, each)
+            _pack_list(packed, rows, each, getattr(merged, each.name)[:])
         elif each.optional:
             [values] = _read(rows, [each])
             put_present(_put(packed, each, values), _has(rows, each.name))
@@ -73,11 +73,11 @@ def _pack_rows(packed: wire.ClaimColumns, rows: Sequence[Any], each: Layout, mer
     _pack(packed, entries, each.fields.values(), merged)
 
 
-def _pack_list(packed: wire.ClaimColumns, rows: Sequence[Any], each: Layout) -> None:
-    """Add a list of texts or numbers: how many of each row, and all of them."""
-    lists = list(map(attrgetter(each.name), rows))
-    values = list(chain.from_iterable(map(_whole, filter(None, lists))))
-    put_counts(_put(packed, each, values), map(len, lists))
+def _pack_list(
+    packed: wire.ClaimColumns, rows: Sequence[Any], each: Layout, values: Sequence[Any]
+) -> None:
+    """Add a list of texts or numbers: how many of each row, and all of them, as they merged."""
+    put_counts(_put(packed, each, values), map(len, map(attrgetter(each.name), rows)))
 
 
 def _pack_part(packed: wire.ClaimColumns, rows: Sequence[Any], each: Layout, merged: Any) -> None:
@@ -132,7 +132,7 @@ def _merger() -> type[Message]:
 
     Read as that, the bytes of a batch are one claim on which every field is set that any claim has
     set: of a message that is no list, each that comes is merged into those before (protobuf's
-    rule for what stands on the wire more than once).
+    rule for what stands on the wire more than once); lists of texts and numbers grow.
     """
     file = FileDescriptorProto()
     claim_pb2.DESCRIPTOR.CopyToProto(file)
