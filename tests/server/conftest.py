@@ -78,7 +78,7 @@ class PlainEngine:
             raise TimeoutError("the test left the gate closed")
         if any(claim_id == POISON for message in ids for claim_id in message):
             raise ValueError(MEMBER_TEXT)
-        sent = [claim for message in messages for claim in message.claims]
+        sent = [claim for message in batches for claim in message.claims]
         if any(claim.claim_id.startswith(FAULTY) and claim.facility_id for claim in sent):
             raise ValueError(MEMBER_TEXT)
         count = sum(map(len, ids))
