@@ -1,8 +1,9 @@
 """Messages to columns.
 
-One of two readers takes the fields out of the messages: in C where that was compiled, else in
-Python. What the fields mean for a claim is worked out here, the same for both. Python alone judges
-faults: where C reads, every claim that looks faulty is read again.
+One of two readers takes the fields out of messages of rows: in C where that was compiled, else in
+Python. A third takes them out of messages of columns. What the fields mean for a claim is worked
+out here, the same for all. The Python reader of rows alone judges faults: where another reads,
+every claim that looks faulty is read again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
