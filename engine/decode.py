@@ -1,19 +1,21 @@
 """Messages to columns.
 
-One of two readers takes the fields out of the messages: in C where that was compiled, else in
-Python. What the fields mean for a claim is worked out here, the same for both. Python alone judges
-faults: where C reads, every claim that looks faulty is read again.
+One of two readers takes the fields out of messages of rows: in C where that was compiled, else in
+Python. A third takes them out of messages of columns. What the fields mean for a claim is worked
+out here, the same for all. The Python reader of rows alone judges faults: where another reads,
+every claim that looks faulty is read again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-from claimgate.v1 import claim_pb2, score_pb2
+from claimgate.v1 import claim_pb2
 from numpy.typing import NDArray
 
-from engine import fields_native, fields_python
+from engine import fields_columns, fields_native, fields_python
 from engine.bills import inpatient
 from engine.codes import ABSENT, code36
 from engine.columns import (
@@ -42,7 +44,7 @@ from engine.columns import (
 from engine.fields import Column, Fields
 from engine.fields_python import Memory, Sent, blank
 from engine.insurance import HMO, INSURANCE, LINE_OF_BUSINESS, MEDICARE_ADVANTAGE_KIND
-from engine.messages import Message, as_message
+from engine.messages import Columns, Messages, as_message
 from engine.validate import Tables, validate
 from engine.words import BLANK, name_keys, word_key
 
@@ -63,6 +65,8 @@ _OTHER_PAYER_TYPES: Final = (
     np.int64,
     np.bool_,
 )
+_PAYERS: Final = ("other_payers", "lines.prior_adjudications")
+"""What is read of claims as messages, because it has no columns."""
 _CENTS_BOUND: Final = 1 << 60
 _LINES_OF_BUSINESS: Final = len(claim_pb2.LineOfBusiness.values())
 
@@ -81,18 +85,16 @@ _WORDS: Final = Memory(word_key)
 _HMOS: Final = Memory(lambda text: text.strip().upper() == HMO)
 
 
-def decode(
-    messages: Sequence[Message | score_pb2.ClaimBatch],
-    *,
-    allow_zero_charge: bool,
-    reader: Reader = READER,
-) -> Batch:
+def decode(messages: Messages, *, allow_zero_charge: bool, reader: Reader = READER) -> Batch:
     """Return the messages' claims as columns, those that cannot be scored set aside with reasons.
 
     Args:
-        messages: Request messages of one tenant, in the order of arrival.
+        messages: Request messages of one tenant, in the order of arrival: all rows or all columns.
         allow_zero_charge: A total charge of 0 is accepted on encounters.
-        reader: Which reader to use; both give the same.
+        reader: Which reader of rows to use; both give the same, and so does that of columns.
+
+    Raises:
+        ColumnError: The columns of a message contradict each other or the API.
     """
     batch, fields, sent = _read(messages, reader)
     violations = validate(
@@ -105,22 +107,14 @@ def decode(
     return _without(batch, violations.keys()) if violations else batch
 
 
-def decode_unjudged(
-    messages: Sequence[Message | score_pb2.ClaimBatch], *, reader: Reader = READER
-) -> Batch:
+def decode_unjudged(messages: Messages, *, reader: Reader = READER) -> Batch:
     """Return the messages' claims as columns, all of them: whoever asks knows that they scored."""
     return _read(messages, reader)[0]
 
 
-def _read(
-    messages: Sequence[Message | score_pb2.ClaimBatch], reader: Reader
-) -> tuple[Batch, Fields, Sent]:
-    received_as = list(map(as_message, messages))
-    message_claims = [message.claims for message in received_as]
-    message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)
+def _read(messages: Messages, reader: Reader) -> tuple[Batch, Fields, Sent]:
     words = _Words({"": 0})
-    read = fields_native.read(received_as, message) if reader == "native" else None
-    fields, sent, claims_at = read or fields_python.read(received_as, message)
+    message_claims, fields, sent, claims_at = _taken(messages, reader)
     member, persons = _members(fields)
     claims = _claims(fields, words, member)
     received = Received(
@@ -136,11 +130,32 @@ def _read(
         _lines(fields, claims),
         _diagnoses(fields),
         _icd_procedures(fields),
-        _other_payers(fields, claims_at),
+        _other_payers(claims_at, fields),
         persons,
         words,
     )
     return batch, fields, sent
+
+
+def _taken(
+    messages: Messages, reader: Reader
+) -> tuple[Sequence[int], Fields, Sent, Callable[[Ints], list[claim_pb2.Claim]]]:
+    """Take the fields out of messages: claims of each message, fields, doubtful claims.
+
+    The last gives other payers and what they decided by rows of claims, as messages.
+    """
+    received_as = list(map(as_message, messages))
+    columns = [message for message in received_as if isinstance(message, Columns)]
+    if columns:
+        if len(columns) < len(messages):
+            raise TypeError("rows and columns came together; read those of each form by themselves")
+        fields, sent, packed = fields_columns.read([message.content for message in columns])
+        payers = partial(packed.claims, lists=_PAYERS)
+        return packed.message_claims, fields, sent, payers
+    message_claims = [message.claims for message in received_as]
+    message = np.repeat(np.arange(len(messages), dtype=np.int32), message_claims)
+    read = fields_native.read(received_as, message) if reader == "native" else None
+    return message_claims, *(read or fields_python.read(received_as, message))
 
 
 def _without(batch: Batch, unscorable: Iterable[int]) -> Batch:
@@ -388,9 +403,9 @@ def _members(fields: Fields) -> tuple[NDArray[np.int32], Sequence[tuple[str, str
 
 
 def _other_payers(
-    fields: Fields, claims_at: Callable[[Ints], list[claim_pb2.Claim]]
+    claims_at: Callable[[Ints], list[claim_pb2.Claim]], fields: Fields
 ) -> OtherPayers:
-    """Read other payers claim by claim: few have any, and those have one or two."""
+    """Read other payers claim by claim: few claims have any, and those have one or two."""
     rows = np.flatnonzero(fields.claims["other_payers"])
     found = [
         (row, *payer)

@@ -1,7 +1,8 @@
 """What is read of a claim: every field of the API that becomes a column, and how.
 
-Two readers follow these tables and give the same `Fields`: `fields_python` from messages, field by
-field, and `fields_native` from their bytes, in C. The Python one is the authority.
+Three readers follow these tables and give the same `Fields`: `fields_python` from messages, field
+by field, `fields_native` from their bytes, in C, and `fields_columns` from messages that hold
+columns. The first is the authority.
 """
 
 from collections.abc import Mapping, Sequence

@@ -190,7 +190,7 @@ def read(messages: Sequence[Message], message: Ints) -> fields_python.Read | Non
     rows = np.flatnonzero(claims["doubtful"] | undated)
     return fields_python.Read(
         Fields(message, _kept_texts(content, claims), claims, lines, diagnoses, icd_procedures),
-        fields_python.as_sent(claims_at(rows), rows),
+        fields_python.sent_of(claims_at(rows), rows),
         claims_at,
     )
 

@@ -107,7 +107,7 @@ class Read(NamedTuple):
 def read(messages: Sequence[Message], message: Ints) -> Read:
     """Return the claims' fields as columns, and all claims as they were sent."""
     every = list(chain.from_iterable(each.rows().claims for each in messages))
-    sent = as_sent(every, np.arange(len(message)))
+    sent = sent_of(every, np.arange(len(message)))
     claims = sent.claims
     fields = Fields(
         message=message,
@@ -120,8 +120,8 @@ def read(messages: Sequence[Message], message: Ints) -> Read:
     return Read(fields, sent, lambda rows: [every[row] for row in rows.tolist()])
 
 
-def as_sent(claims: Sequence[claim_pb2.Claim], rows: Ints) -> Sent:
-    """Take the fields out of the claims of some rows of the pass."""
+def sent_of(claims: Sequence[claim_pb2.Claim], rows: Ints) -> Sent:
+    """Take the fields out of claims, which are in these rows of the pass."""
     of_claims = _values(claims, CLAIM_FIELDS, CLAIM_ROLES)
     lines, owner = _flattened(of_claims["lines"].values)
     return Sent(rows, of_claims, _values(lines, LINE_FIELDS, LINE_ROLES), owner)
@@ -179,9 +179,9 @@ def _nested(lists: Values, fields: Mapping[str, Field]) -> dict[str, Column]:
 
 def _columns(values: Mapping[str, Values]) -> dict[str, Column]:
     columns = {
-        name: sent.spread(_CONVERT[sent.field.kind](sent.values, sent.field))
+        name: sent.spread(CONVERT[sent.field.kind](sent.values, sent.field))
         for name, sent in values.items()
-        if sent.field.kind in _CONVERT
+        if sent.field.kind in CONVERT
     }
     for name, sent in values.items():
         if sent.field.kind in {Kind.CODES, Kind.INTS}:
@@ -189,7 +189,8 @@ def _columns(values: Mapping[str, Values]) -> dict[str, Column]:
     return columns
 
 
-def _codes(texts: Sequence[str], field: Field) -> Column:
+def codes(texts: Sequence[str], field: Field) -> Column:
+    """Return texts as the integers of `engine.codes`."""
     memory: _Lookup = _FORGETFUL if field.private else _CODES
     wide = np.fromiter(map(memory.__getitem__, texts), np.int64, len(texts))
     if field.dtype is np.int64:
@@ -223,13 +224,17 @@ def _counts(lists: Sequence[Sequence[Any]], _: Field) -> Column:
 
 
 def _padded(lists: Sequence[Sequence[Any]], field: Field) -> Column:
-    """Lists as rows of equal width, padded with 0; what is beyond is a structural fault."""
     flat, row = _flattened(lists)
-    values = (_codes if field.kind is Kind.CODES else _numbers)(flat, field)
-    counts = np.bincount(row, minlength=len(lists))
-    entry = np.arange(len(flat)) - (np.cumsum(counts) - counts)[row]
+    values = (codes if field.kind is Kind.CODES else _numbers)(flat, field)
+    return padded(values, np.bincount(row, minlength=len(lists)), field)
+
+
+def padded(values: Column, counts: Ints, field: Field) -> Column:
+    """Lists as rows of equal width, padded with 0; what is beyond is a structural fault."""
+    row = np.repeat(np.arange(len(counts)), counts)
+    entry = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
     fits = entry < field.entries
-    padded = np.zeros((len(lists), field.entries), field.dtype)
+    padded = np.zeros((len(counts), field.entries), field.dtype)
     padded[row[fits], entry[fits]] = values[fits]
     return padded
 
@@ -260,8 +265,8 @@ def _zip5(text: str) -> int:
 _CODES: Final = Code36()
 _WORDS: Final = Memory(word_key)
 _FORGETFUL: Final = _Forgetful()
-_CONVERT: Final[Mapping[Kind, Callable[[Sequence[Any], Field], Column]]] = {
-    Kind.CODE: _codes,
+CONVERT: Final[Mapping[Kind, Callable[[Sequence[Any], Field], Column]]] = {
+    Kind.CODE: codes,
     Kind.DAY: _mapped(DAYS),
     Kind.NPI: _mapped(Memory(_npi)),
     Kind.PLACE: _mapped(Memory(_place)),
@@ -275,3 +280,4 @@ _CONVERT: Final[Mapping[Kind, Callable[[Sequence[Any], Field], Column]]] = {
     Kind.INTS: _padded,
     Kind.ROLE: _numbers,
 }
+"""How the values of a field become a column."""

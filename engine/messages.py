@@ -1,8 +1,11 @@
 """Claims that travel together, in the form that they came in."""
 
-from typing import Protocol, Self
+from collections.abc import Sequence
+from typing import Protocol, Self, TypeAlias
 
+from claimgate.columns import unpack
 from claimgate.v1 import score_pb2
+from claimgate.v1.claim_columns_pb2 import ClaimColumns
 
 from engine.checks_native import claims_in
 
@@ -61,9 +64,43 @@ class Rows:
         return self._parsed
 
 
-def as_message(sent: Message | score_pb2.ClaimBatch) -> Message:
+class Columns:
+    """Claims as packed columns: the bytes of a `ClaimColumns`, and its message."""
+
+    __slots__ = ("_parsed", "content")
+
+    def __init__(self, content: bytes, parsed: ClaimColumns) -> None:
+        self.content = content
+        self._parsed = parsed
+
+    @classmethod
+    def read(cls, content: bytes) -> Self:
+        """Take serialized columns as they came in; DecodeError unless protobuf reads them."""
+        return cls(content, ClaimColumns.FromString(content))
+
+    def __repr__(self) -> str:
+        """Say how many claims there are, not which."""
+        return f"Columns({self.claims})"
+
+    @property
+    def claims(self) -> int:
+        """How many claims the columns say that they hold."""
+        return self._parsed.claims
+
+    def rows(self) -> score_pb2.ClaimBatch:
+        """Return the claims as messages; ColumnError where the columns contradict each other."""
+        return unpack(self._parsed)
+
+
+Messages: TypeAlias = Sequence[Message | score_pb2.ClaimBatch | ClaimColumns]
+"""Claims in any form; those of one pass are all rows or all columns."""
+
+
+def as_message(sent: Message | score_pb2.ClaimBatch | ClaimColumns) -> Message:
     """Return claims in a form of this module, whatever they came as."""
-    return Rows.of(sent) if isinstance(sent, score_pb2.ClaimBatch) else sent
+    if isinstance(sent, score_pb2.ClaimBatch):
+        return Rows.of(sent)
+    return Columns(sent.SerializeToString(), sent) if isinstance(sent, ClaimColumns) else sent
 
 
 def serialized(message: Message) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from claimgate.v1 import score_pb2, scoring_service_pb2
+from claimgate.v1 import scoring_service_pb2
 
 from engine.answers import answers
 from engine.columns import Batch, Violation
@@ -18,7 +18,7 @@ from engine.features import Features, features
 from engine.findings import Coverage, coverage, find_hits
 from engine.gaps import Gaps
 from engine.gathered import Gathered
-from engine.messages import Message
+from engine.messages import Messages
 from engine.policy import Policy
 from engine.pricing import price
 from engine.reference import Reference
@@ -56,7 +56,7 @@ class Engine:
         engine.policy.check(engine.rules)
         return engine
 
-    def read(self, messages: Sequence[Message | score_pb2.ClaimBatch]) -> Pass:
+    def read(self, messages: Messages) -> Pass:
         """Messages to columns, with what the tables say.
 
         Claims that cannot be scored are marked with every reason.
@@ -96,9 +96,7 @@ class Engine:
             self.policy,
         )
 
-    def validate(
-        self, messages: Sequence[Message | score_pb2.ClaimBatch]
-    ) -> list[list[Sequence[Violation]]]:
+    def validate(self, messages: Messages) -> list[list[Sequence[Violation]]]:
         """Return for each message and claim what would keep it from being scored."""
         batch = decode(messages, allow_zero_charge=self.policy.allow_zero_charge)
         faults = iter(batch.violations.get(n, ()) for n in range(len(batch.received.claim_ids)))

@@ -41,9 +41,10 @@ VERSION_MAX: Final = 10_000
 _EXPECTED_DATE: Final = "is no calendar date from 1900 to 2100; write it as YYYY-MM-DD"
 _ICD9_LAST_DAY: Final = np.datetime64("2015-09-30", "D")
 _FREQUENCIES_WITH_ORIGINAL: Final = (code36("7"), code36("8"))
-_CHECKED_TEXTS: Final = frozenset(
+CHECKED_TEXTS: Final = frozenset(
     {Kind.CODE, Kind.NPI, Kind.PLACE, Kind.ZIP5, Kind.TEXT, Kind.FILLED, Kind.KEPT, Kind.WORD}
 )
+"""Kinds whose length and characters are checked."""
 _COUNTED: Final = {
     name: field.limit for name, field in CLAIM_FIELDS.items() if field.kind is Kind.COUNT
 }
@@ -291,10 +292,10 @@ def _dates(faults: Faults, sent: Sent) -> None:
     for table, add in ((sent.claims, faults.claim), (sent.lines, faults.line)):
         for field, dates in table.items():
             if dates.field.kind is Kind.DAY:
-                add(_impossible(dates.values), field, "V13", _EXPECTED_DATE)
+                add(impossible(dates.values), field, "V13", _EXPECTED_DATE)
 
 
-def _impossible(texts: Sequence[str]) -> Bools:
+def impossible(texts: Sequence[str]) -> Bools:
     """Return which texts are there and are no date."""
     days = np.fromiter(map(DAYS.__getitem__, texts), np.int64, len(texts))
     bad = days == ABSENT_DAY
@@ -306,7 +307,7 @@ def _impossible(texts: Sequence[str]) -> Bools:
 def _texts(faults: Faults, sent: Sent) -> None:
     for table, add in ((sent.claims, faults.claim), (sent.lines, faults.line)):
         for field, texts in table.items():
-            if texts.field.kind in _CHECKED_TEXTS:
+            if texts.field.kind in CHECKED_TEXTS:
                 _text(add, texts, field)
             if texts.field.kind is Kind.CODES:
                 _list(add, texts, field)
@@ -315,25 +316,27 @@ def _texts(faults: Faults, sent: Sent) -> None:
 def _text(add: _Add, texts: Values, field: str) -> None:
     """Look at all texts of a field at once; only where something is odd, at each."""
     limit = texts.field.limit
-    if not _suspect(texts.values, limit):
+    if not suspect(texts.values, limit):
         return
-    bad = np.array([_faulty(text, limit) for text in texts.values], np.bool_)
+    bad = np.array([faulty(text, limit) for text in texts.values], np.bool_)
     add(texts.spread(bad), field, "V17", _text_message(limit))
 
 
 def _list(add: _Add, lists: Values, field: str) -> None:
     limit = lists.field.limit
-    if not _suspect(list(chain.from_iterable(lists.values)), limit):
+    if not suspect(list(chain.from_iterable(lists.values)), limit):
         return
-    bad = [any(_faulty(text, limit) for text in texts) for texts in lists.values]
+    bad = [any(faulty(text, limit) for text in texts) for texts in lists.values]
     add(np.array(bad, np.bool_), field, "V17", _text_message(limit))
 
 
-def _suspect(texts: Sequence[str], limit: int) -> bool:
+def suspect(texts: Sequence[str], limit: int) -> bool:
+    """Return whether one of the texts may be at fault; most columns have none."""
     return max(map(len, texts), default=0) > limit or not "".join(texts).isprintable()
 
 
-def _faulty(text: str, limit: int) -> bool:
+def faulty(text: str, limit: int) -> bool:
+    """Return whether a text is too long or has control characters."""
     return len(text) > limit or any(unicodedata.category(character) == "Cc" for character in text)
 
 

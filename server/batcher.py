@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from opentelemetry.trace import SpanContext
 
-from engine.messages import Message
+from engine.messages import Columns, Message
 from server.errors import DeadlineError, DrainingError, OverloadedError
 from server.room import Room
 from server.scorer import Answer, EngineThread
@@ -53,9 +53,9 @@ class Work:
         self.answered = asyncio.get_running_loop().create_future()
 
     @property
-    def lane(self) -> tuple[str, bool]:
-        """The lane it waits in: what the messages of a pass have in common."""
-        return self.tenant, self.history
+    def lane(self) -> tuple[str, bool, bool]:
+        """The lane it waits in: what the messages of a pass have in common, rows or columns too."""
+        return self.tenant, self.history, isinstance(self.message, Columns)
 
     @property
     def wanted(self) -> bool:
@@ -104,7 +104,7 @@ class Batcher:
         self._thread = thread
         self._limits = limits
         self._room = Room(limits.queue_claims_max)
-        self._lanes: OrderedDict[tuple[str, bool], Lane] = OrderedDict()
+        self._lanes: OrderedDict[tuple[str, bool, bool], Lane] = OrderedDict()
         self._changed = asyncio.Event()
         self._passes = 0
         self._tasks = asyncio.TaskGroup()

@@ -5,6 +5,7 @@
     ├── EmptyRequestError         nothing to score
     ├── TooManyClaimsError        more claims than one message may hold
     ├── OptionsAfterClaimsError   stream options that come too late
+    ├── InvalidColumnError        a column that contradicts itself or the others
     ├── UnknownMethodError        no such method
     ├── InvalidFieldError         a request field with an impossible value
     ├── NotFoundError             no such rule, procedure, …
@@ -97,6 +98,20 @@ class InvalidFieldError(CallFaultError):
             field=field,
             expected=expected,
         )
+
+
+class InvalidColumnError(CallFaultError):
+    """A column of a message does not fit the API, itself or the others. No value is repeated."""
+
+    def __init__(self, column: str, expected: str, **facts: int) -> None:
+        super().__init__(
+            f"column {column} does not fit: expected {expected}",
+            field=column,
+            expected=expected,
+            **facts,
+        )
+        self.column = column
+        self.expected = expected
 
 
 class UnknownMethodError(CallFaultError):
@@ -207,6 +222,7 @@ STATUS: Final[Mapping[type[CallFaultError], tuple[StatusCode, _Reason]]] = {
     ),
     UnknownMethodError: (StatusCode.UNIMPLEMENTED, reasons.ERROR_REASON_UNKNOWN_METHOD),
     InvalidFieldError: (StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_INVALID_FIELD),
+    InvalidColumnError: (StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_INVALID_FIELD),
     NotFoundError: (StatusCode.NOT_FOUND, reasons.ERROR_REASON_NOT_FOUND),
     UnauthenticatedError: (StatusCode.UNAUTHENTICATED, reasons.ERROR_REASON_UNAUTHENTICATED),
     OverloadedError: (StatusCode.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_OVERLOADED),

@@ -5,13 +5,20 @@ from time import monotonic
 from typing import Any, Final
 
 import structlog
+from claimgate.columns import ColumnError
 from claimgate.v1 import score_pb2
 from opentelemetry import trace
 
 from engine.gathered import Gathered
 from engine.messages import Message, Rows
 from server.batcher import Work
-from server.errors import CallFaultError, DeadlineError, InternalFaultError, new_error_id
+from server.errors import (
+    CallFaultError,
+    DeadlineError,
+    InternalFaultError,
+    InvalidColumnError,
+    new_error_id,
+)
 from server.gather import Wanted
 from server.metrics import Metrics
 from server.poison import Poisoned, without_poisoned
@@ -63,6 +70,9 @@ class Passes:
         self._metrics.pass_answered(works, judged)
 
     async def _run_alone(self, works: Sequence[Work], error: Exception) -> None:
+        if len(works) == 1 and isinstance(error, ColumnError):
+            works[0].fail(InvalidColumnError(error.column, error.expected))
+            return
         if len(works) == 1:
             await self._run_without_poisoned(works[0], error)
             return
@@ -83,7 +93,9 @@ class Passes:
             return _logged(poisoned.error, work, ordinal=poisoned.ordinal).error_id
 
         try:
-            judged = await without_poisoned(work.message.rows(), error, judge, report)
+            # As rows, which claims can be taken out of.
+            rows = await self._thread.run("read", work.message.rows)
+            judged = await without_poisoned(rows, error, judge, report)
         except CallFaultError as fault:
             work.fail(fault)
         except Exception as left:  # noqa: BLE001 - the outermost edge of a pass

@@ -6,7 +6,7 @@ from typing import Self
 from claimgate.v1 import scoring_service_pb2 as pb
 from claimgate.wire.v1 import requests_pb2 as wire
 
-from engine.messages import Message, Rows
+from engine.messages import Columns, Message, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,12 @@ class StreamRequest:
             meant = pb.ScoreClaimsRequest.FromString(content)
             sent = wire.ScoreClaimsRequest.FromString(meant.SerializeToString())
         options = sent.options[0] if sent.options else None
-        return cls(sent.sequence, options, Rows.read(b"".join(sent.batch)))
+        message: Message
+        if sent.columns:
+            message = Columns.read(b"".join(sent.columns))
+        else:
+            message = Rows.read(b"".join(sent.batch))
+        return cls(sent.sequence, options, message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,10 @@ class Scorer(Protocol):
     """The engine as a pass sees it: plain functions over all messages of the pass."""
 
     def read(self, messages: Sequence[Message], /) -> Any:
-        """Turn messages into columns; `features.values` is what the model is asked with."""
+        """Turn messages, all of one form, into columns.
+
+        `features.values` of them is what the model is asked with.
+        """
 
     def score(self, read: Any, gathered: Gathered, views: Sequence[int], /) -> Judged:
         """Answer each message."""

@@ -26,6 +26,7 @@ from server.errors import (
     DrainingError,
     EmptyRequestError,
     InternalFaultError,
+    InvalidColumnError,
     InvalidFieldError,
     OptionsAfterClaimsError,
     TooManyClaimsError,
@@ -235,6 +236,8 @@ class ScoringStream:
         error = finished.answered.exception()
         if isinstance(error, InternalFaultError):
             return InternalFaultError(error.error_id, sequence=finished.sequence)
+        if isinstance(error, InvalidColumnError):
+            return InvalidColumnError(error.column, error.expected, sequence=finished.sequence)
         if error is None or isinstance(error, CallFaultError):
             return error
         raise error
@@ -242,6 +245,8 @@ class ScoringStream:
 
 def check_batch(claims: int, claims_max: int, **facts: int) -> None:
     """Refuse a batch without claims, or with more than a message may hold."""
+    if claims < 0:
+        raise InvalidColumnError("claims", "a number of claims, 1 or more", **facts)
     if not claims:
         raise EmptyRequestError("at least one claim", **facts)
     if claims > claims_max:

@@ -32,10 +32,10 @@ def bench_stream(
     claims: int = 40_000,
     runs: int = 5,
     workers: int | None = None,
-    message_claims: int = 100,
+    message_claims: int = 256,
     as_json: bool = False,
 ) -> int:
-    """Measure the service over gRPC, beside an echo server that parses the same messages.
+    """Measure the service over gRPC, with claims as rows and as columns, beside an echo server.
 
     Args:
         reference: Folder of published tables; left out, the sample tables.

@@ -18,7 +18,7 @@ async def serve(answer: bytes, address: str) -> None:
 
     async def echo(requests: AsyncIterator[pb.ScoreClaimsRequest], _: Any) -> AsyncIterator[bytes]:
         async for request in requests:
-            if request.HasField("batch"):
+            if request.WhichOneof("content") in {"batch", "columns"}:
                 head = pb.MessageResult(sequence=request.sequence).SerializeToString()
                 yield _response(answer + head)
 

@@ -26,16 +26,19 @@ _WINDOW: Final = 4
 async def measure_stream(
     snapshot: Path, *, count: int, runs: int, workers: int, message_claims: int
 ) -> dict[str, Any]:
-    """Return claims a second through service and client, and the ratio to the echo server.
+    """Return claims a second through service and client, as rows and as columns.
+
+    The echo server gets the rows; the ratio is that of the rows to it.
 
     Args:
         snapshot: Folder of the reference snapshot.
         count: Claims in each run.
-        runs: Runs of each; the two alternate, and the figures are medians.
+        runs: Runs of each; the three alternate, and the figures are medians.
         workers: Processes of the service, and of the echo server.
         message_claims: Claims in a message.
     """
-    wire = requests(batches(claims(count), message_claims))
+    messages = batches(claims(count), message_claims)
+    wire, columnar = requests(messages), requests(messages, "columns")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
         async with running_service(snapshot, log, workers=workers) as service:
@@ -43,19 +46,23 @@ async def measure_stream(
             answer = sorted(answers, key=len)[len(answers) // 2]
             async with _echo(answer, Path(folder), workers) as echo_address:
                 await _through(service.address, wire)
+                await _through(service.address, columnar)
                 await _through(echo_address, wire)
-                ours, echo = [], []
+                ours, columns, echo = [], [], []
                 for _ in range(runs):
                     ours.append(count / await _through(service.address, wire))
+                    columns.append(count / await _through(service.address, columnar))
                     echo.append(count / await _through(echo_address, wire))
             memory = rss_mb_each(service.pid)
     return {
-        "claims_per_s": round(median(ours)),
+        "row_claims_per_s": round(median(ours)),
+        "columnar_claims_per_s": round(median(columns)),
         "echo_claims_per_s": round(median(echo)),
         "echo_ratio": round(median(a / b for a, b in zip(ours, echo, strict=True)), 4),
         "rss_mb": memory[0],
         "rss_mb_all_processes": round(sum(memory), 1),
         "request_bytes_per_claim": round(sum(map(len, wire)) / count),
+        "columnar_request_bytes_per_claim": round(sum(map(len, columnar)) / count),
         "answer_bytes_per_claim": round(len(answer) / message_claims),
         "message_claims": message_claims,
         "workers": workers,

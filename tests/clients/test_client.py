@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 from claimgate import CallError, Client
+from claimgate.columns import pack, unpack
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference
 from claimgate.v1 import scoring_service_pb2 as pb
@@ -49,9 +50,8 @@ class Scoring(ScoringServiceServicer):
             if request.sequence in self.break_at:
                 self.break_at.discard(request.sequence)
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
-            held.append(
-                pb.MessageResult(sequence=request.sequence, results=results_of(request.batch))
-            )
+            sent = unpack(request.columns) if request.HasField("columns") else request.batch
+            held.append(pb.MessageResult(sequence=request.sequence, results=results_of(sent)))
             if not self.reverse or len(held) == 4:
                 yield pb.ScoreClaimsResponse(messages=reversed(held))
                 held = []
@@ -148,6 +148,16 @@ async def test_ready_made_bytes_are_sent_as_they_are_under_their_own_place():
         (1, "c1"),
         (2, "c2"),
     ]
+
+
+async def test_columns_are_sent_beside_rows_and_ready_made_bytes():
+    columns = [pack(batch("a")), pack(batch("b"))]
+    made = pb.ScoreClaimsRequest(sequence=9, columns=columns[1]).SerializeToString()
+    async with connected() as client:
+        answers = [each async for each in client.score([columns[0], made, batch("c")])]
+
+    ids = {each.sequence: [result.claim_id for result in each.results] for each in answers}
+    assert ids == {0: ["a"], 1: ["b"], 2: ["c"]}
 
 
 async def test_messages_may_come_from_an_asynchronous_source():

@@ -3,6 +3,7 @@
 import grpc
 import pytest
 from claimgate.client import CallError, Client
+from claimgate.columns import pack
 from claimgate.v1 import score_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,3 +87,14 @@ async def test_claim_that_poisons_by_its_id_fails_its_message(server, batch):
             await client.score_batch(batch("a", POISON))
 
     assert raised.value.code == grpc.StatusCode.INTERNAL
+
+
+async def test_claims_around_a_faulty_one_are_scored_in_columns_too(server, batch):
+    async with Client(server.address) as client:
+        [answer] = [each async for each in client.score([pack(batch("a", FAULTY, "c"))])]
+
+    assert [each.decision for each in answer.results] == [
+        score_pb2.DECISION_APPROVE,
+        score_pb2.DECISION_REJECT,
+        score_pb2.DECISION_APPROVE,
+    ]

@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import pytest
+from claimgate.columns import pack, unpack
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
 from claimgate.wire.v1 import requests_pb2 as wire
@@ -21,6 +22,7 @@ def parts_of(batch) -> list[bytes]:
         pb.ScoreClaimsRequest(options=OPTIONS),
         pb.ScoreClaimsRequest(batch=batch("a", "b")),
         pb.ScoreClaimsRequest(batch=batch("c")),
+        pb.ScoreClaimsRequest(columns=pack(batch("d"))),
     )
     return [each.SerializeToString() for each in requests]
 
@@ -29,7 +31,7 @@ def orders(count: int) -> list[tuple[int, ...]]:
     return [each for size in range(count + 1) for each in permutations(range(count), size)]
 
 
-@pytest.mark.parametrize("order", orders(4))
+@pytest.mark.parametrize("order", orders(5))
 def test_request_in_parts_is_what_protobuf_makes_of_them(batch, order):
     parts = parts_of(batch)
     content = b"".join(parts[number] for number in order)
@@ -40,8 +42,9 @@ def test_request_in_parts_is_what_protobuf_makes_of_them(batch, order):
     assert found.sequence == meant.sequence
     assert (found.options is not None) == meant.HasField("options")
     assert found.options in (None, meant.options)
-    assert found.message.rows() == meant.batch
-    assert found.message.claims == len(meant.batch.claims)
+    claims = unpack(meant.columns) if meant.HasField("columns") else meant.batch
+    assert found.message.rows() == claims
+    assert found.message.claims == len(claims.claims)
 
 
 def test_unary_request_in_parts_is_what_protobuf_makes_of_them(batch):

@@ -5,9 +5,11 @@ import asyncio
 import grpc
 import pytest
 from claimgate.client import CallError, Client
+from claimgate.columns import pack
 from claimgate.v1 import error_reason_pb2 as reasons
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
+from claimgate.v1.claim_columns_pb2 import ClaimColumns
 from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
 
 
@@ -107,6 +109,68 @@ async def test_bad_message_ends_a_stream_after_the_good_ones_are_answered(channe
     assert [answer.sequence for answer in answers] == [1]
     assert error.reason == "ERROR_REASON_EMPTY_REQUEST"
     assert error.metadata["sequence"] == "2"
+
+
+def columns(sequence: int, batch: score_pb2.ClaimBatch) -> pb.ScoreClaimsRequest:
+    return pb.ScoreClaimsRequest(sequence=sequence, columns=pack(batch))
+
+
+async def test_columns_are_answered_as_rows_are_and_never_in_one_pass(
+    server, channel, batch, until
+):
+    server.engine.gate.clear()
+    stub = ScoringServiceStub(channel)
+    requests = [(columns if n % 2 else message)(n, batch(f"{n}-0", f"{n}-1")) for n in range(21)]
+    call = stub.ScoreClaims(iter(requests))
+    waiting = server.service.batcher
+    await until(lambda: waiting.queued_claims + len(server.engine.scored_ids) == 42)
+
+    server.engine.gate.set()
+    answers = await drained(call)
+
+    assert {a.sequence: [r.claim_id for r in a.results] for a in answers} == {
+        n: [f"{n}-0", f"{n}-1"] for n in range(21)
+    }
+    assert len(server.engine.passes) < len(requests)
+    for each in server.engine.passes:
+        assert len({int(ids[0].partition("-")[0]) % 2 for ids in each}) == 1
+
+
+async def test_columns_that_do_not_fit_end_a_stream_after_the_good_ones_are_answered(
+    server, channel, batch
+):
+    bad = columns(2, batch("b"))
+    bad.columns.columns.add(field="lines.charge_cents", numbers=[1])
+    stub = ScoringServiceStub(channel)
+    other = stub.ScoreClaims(iter([columns(n, batch(f"o{n}")) for n in range(5)]))
+    call = stub.ScoreClaims(iter([columns(1, batch("a")), bad]))
+
+    answers, error = await answers_and_error(call)
+
+    assert [answer.sequence for answer in answers] == [1]
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.reason == "ERROR_REASON_INVALID_FIELD"
+    assert error.metadata["field"] == "lines.charge_cents"
+    assert error.metadata["sequence"] == "2"
+    assert "0 numbers" in error.metadata["expected"]
+    assert len(await drained(other)) == 5
+
+
+@pytest.mark.parametrize(
+    ("claims", "reason"),
+    [
+        (0, "ERROR_REASON_EMPTY_REQUEST"),
+        (-1, "ERROR_REASON_INVALID_FIELD"),
+        (2**31 - 1, "ERROR_REASON_TOO_MANY_CLAIMS"),
+    ],
+)
+async def test_columns_are_limited_by_the_claims_that_they_say_they_hold(channel, claims, reason):
+    request = pb.ScoreClaimsRequest(sequence=4, columns=ClaimColumns(claims=claims))
+
+    error = await failed(ScoringServiceStub(channel).ScoreClaims(iter([request])))
+
+    assert error.reason == reason
+    assert error.metadata["sequence"] == "4"
 
 
 async def test_options_after_claims_are_refused(channel, batch):

@@ -26,6 +26,7 @@ from grpc.aio import AioRpcError
 from claimgate.v1 import claim_pb2, policy_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference
 from claimgate.v1 import scoring_service_pb2 as scoring
+from claimgate.v1.claim_columns_pb2 import ClaimColumns
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceStub
 from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
 
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceAsyncStub
 
 Claims: TypeAlias = Iterable[claim_pb2.Claim] | score_pb2.ClaimBatch
-Message: TypeAlias = score_pb2.ClaimBatch | bytes
+Message: TypeAlias = score_pb2.ClaimBatch | ClaimColumns | bytes
 
 DEADLINE_S: Final = 30.0
 WINDOW: Final = 16
 
 _SCORE_CLAIMS: Final = "/claimgate.v1.ScoringService/ScoreClaims"
+_BATCH_TAG: Final = b"\x1a"
+_COLUMNS_TAG: Final = b"\x22"
 _RESUMES_MAX: Final = 5
 _PORT_MAX: Final = 65_535
 _RESUME_DELAY_S: Final = 0.1
@@ -272,7 +275,8 @@ class Client:
         connection breaks, or the service restarts, what is unanswered is sent again over a new one.
 
         Args:
-            messages: Batches of claims, or ready-made bytes of `ScoreClaimsRequest` with a batch.
+            messages: Batches of claims, as rows or as columns (`claimgate.columns.pack`), or
+                ready-made bytes of `ScoreClaimsRequest` with either.
             view: How much each answer says.
             window: Most messages that are sent and not yet answered.
             history: Let committed claims and member data count, where the service has them.
@@ -423,7 +427,8 @@ def _request(message: Message, sequence: int) -> bytes:
         # An explicit zero overrides a number in the bytes; an absent one would not.
         return message + (head or b"\x08\x00")
     body = message.SerializeToString()
-    return head + b"\x1a" + _varint(len(body)) + body
+    tag = _COLUMNS_TAG if isinstance(message, ClaimColumns) else _BATCH_TAG
+    return head + tag + _varint(len(body)) + body
 
 
 def _varint(number: int) -> bytes:

@@ -54,8 +54,10 @@ Global___ClaimColumns: _TypeAlias = ClaimColumns  # noqa: Y015
 class Column(_message.Message):
     """One field of all claims, or of all entries of a list of theirs.
 
-    Exactly one of `texts`, `numbers` and `counts` is filled, by what the field is: a text, a number (so are enums,
-    and true or false), or a list of messages; dates are texts.
+    What is filled depends on what the field is: `texts` of a text (dates are texts), `numbers` of a number (so are enums, and
+    true or false as 1 or 0), `counts` of a list of messages or a map, `counts` and one of the first two of a list of texts or
+    numbers, and nothing but `present` of a provider. All numbers have a fixed width, so that nobody has to walk over them.
+    Columns that contradict each other are refused: INVALID_ARGUMENT with the column and what was expected.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -68,12 +70,14 @@ class Column(_message.Message):
     PRESENT_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """Path of the field from `Claim` with the names of the API: `claim_id`, `billing_provider.npi`, `lines.charge_cents`,
-    `lines.rendering_provider.npi`, `diagnoses.code`, `condition_codes`. A list of messages is a column of its own that says
-    how many entries each row above it has: `lines`, `other_payers`, `other_payers.adjustments`.
+    `lines.rendering_provider.npi`, `diagnoses.code`, `condition_codes`, `attributes.key`. A list of messages is a column of
+    its own that says how many entries each row above it has: `lines`, `other_payers`, `other_payers.adjustments`; a list
+    with entries has at least one column of what they hold. A provider is a column of its own too, `billing_provider`; left
+    out, a row has the provider where one of the provider's fields is not empty.
     """
     @_builtins.property
     def numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of a number: the value of each row, in eight bytes each, so that nobody has to walk over them."""
+        """Of a number: the value of each row."""
 
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -89,7 +93,9 @@ class Column(_message.Message):
 
     @_builtins.property
     def present(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
-        """Of a field that may be left out, as `other_payers.paid_cents`: whether each row has it. Left out where all have."""
+        """Of a field that may be left out, as `other_payers.paid_cents`, and of a provider: whether each row has it; a row that has
+        not is empty in the other columns of the field. Left out where all have.
+        """
 
     def __init__(
         self,

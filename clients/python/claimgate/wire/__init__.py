@@ -1,1 +1,1 @@
-"""Requests as the server reads them."""
+"""The wire-compatible twins of messages that are read as bytes or as whole arrays."""
