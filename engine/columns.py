@@ -38,6 +38,21 @@ LOB_UNKNOWN, LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE, LOB_MEDICAID, LOB_COMMERC
 _FEW: Final = 16
 
 
+def rows_where(mask: Any) -> NDArray[np.int64]:
+    """Return the rows at which a column is true; a third of what `np.flatnonzero` costs on few."""
+    rows: NDArray[np.int64] = mask.nonzero()[0]
+    return rows
+
+
+def distinct_values(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the different values in order; a quarter of what `np.unique` costs on few."""
+    ordered = values.copy()
+    ordered.sort()
+    first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
+
+
 def one_of(values: NDArray[Any], choices: Sequence[int]) -> Bools:
     """Tell which values are one of some choices; of few at a fraction of what `np.isin` costs."""
     if len(choices) > _FEW:

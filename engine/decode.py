@@ -39,7 +39,9 @@ from engine.columns import (
     Lines,
     OtherPayers,
     Received,
+    distinct_values,
     one_of,
+    rows_where,
 )
 from engine.fields import Column, Fields
 from engine.fields_python import Memory, Sent, blank
@@ -337,14 +339,14 @@ def _of_persons(owner: Ints, npi: Ints, key: NDArray[np.int64], other: Bools) ->
 
     Lines of the claim's own renderer have one specialty; only those of others can disagree.
     """
-    rows = np.flatnonzero(other)
+    rows = rows_where(other)
     rows = rows[np.lexsort((npi[rows], owner[rows]))]
     first, second = rows[:-1], rows[1:]
     same_person = (owner[first] == owner[second]) & (npi[first] == npi[second])
-    torn = np.unique(owner[second[same_person & (key[first] != key[second])]])
+    torn = distinct_values(owner[second[same_person & (key[first] != key[second])]])
     if not len(torn):
         return key
-    rows = np.flatnonzero(np.isin(owner, torn))
+    rows = rows_where(np.isin(owner, torn))
     groups = [
         np.unique(np.stack([owner[rows], part[rows]]), axis=1, return_inverse=True)[1].ravel()
         for part in (npi, key)
@@ -406,7 +408,7 @@ def _other_payers(
     claims_at: Callable[[Ints], list[claim_pb2.Claim]], fields: Fields
 ) -> OtherPayers:
     """Read other payers claim by claim: few claims have any, and those have one or two."""
-    rows = np.flatnonzero(fields.claims["other_payers"])
+    rows = rows_where(fields.claims["other_payers"])
     found = [
         (row, *payer)
         for row, claim in zip(rows.tolist(), claims_at(rows), strict=True)

@@ -15,7 +15,7 @@ from claimgate.v1.scoring_service_pb2 import MessageResult
 from numpy.typing import NDArray
 
 from engine.codes import text36
-from engine.columns import Batch, Ints, Violation
+from engine.columns import Batch, Ints, Violation, distinct_values
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.features import FEATURES, Features
 from engine.findings import Findings, never_judged
@@ -223,7 +223,7 @@ class _Lines:
         allowed, verdict, batch = scored.allowed, scored.verdict, scored.batch
         self._scored = scored
         label = scored.reference.localities.label
-        labels = {row: label(row) for row in np.unique(allowed.locality).tolist() if row >= 0}
+        labels = {row: label(row) for row in distinct_values(allowed.locality).tolist() if row >= 0}
         labels[-1] = ""
         self._first = batch.claims.line_start.tolist()
         self._count = batch.claims.lines.tolist()

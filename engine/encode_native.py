@@ -11,7 +11,7 @@ from claimgate.v1 import score_pb2 as pb
 from claimgate.v1.scoring_service_pb2 import MessageResult
 from numpy.typing import NDArray
 
-from engine.columns import Ints
+from engine.columns import Ints, rows_where
 from engine.encode import (
     AGE_FEATURE,
     NO_PRICE,
@@ -222,7 +222,7 @@ def _localities(scored: Scored, texts: Texts) -> Ints:
     locality = scored.allowed.locality
     label, used = scored.reference.localities.label, np.bincount(locality + 1)
     places = np.full(len(used), NO_PIECE, np.int64)
-    for row in np.flatnonzero(used[1:]).tolist():
+    for row in rows_where(used[1:]).tolist():
         places[row + 1] = texts.add_text(label(row))
     return places[locality + 1]
 
@@ -230,7 +230,7 @@ def _localities(scored: Scored, texts: Texts) -> Ints:
 def _traces(scored: Scored, traced: NDArray[np.bool_], texts: Texts) -> Ints:
     """Pieces of the prices step by step, of the lines of which they are asked."""
     places = np.full(len(traced), NO_PIECE, np.int64)
-    for line in np.flatnonzero(traced).tolist():
+    for line in rows_where(traced).tolist():
         steps = pb.LineResult(trace=trace(scored, line))
         places[line] = texts.add(steps.SerializeToString())
     return places

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, PROFESSIONAL, Batch, Bools, Dates, Ints, Table, one_of
+from engine.columns import (
+    INSTITUTIONAL,
+    PROFESSIONAL,
+    Batch,
+    Bools,
+    Dates,
+    Ints,
+    Table,
+    one_of,
+    rows_where,
+)
 from engine.reference import GLOBAL_XXX, Reference
 from engine.sessions import sessions
 
@@ -66,7 +76,7 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
     distinct_codes, distinct_code = np.unique(lines.procedure, return_inverse=True)
     code_row = mpfs.rows_of_lines(distinct_codes, distinct_code, day)
     row = code_row.copy()
-    split = np.flatnonzero(component)
+    split = rows_where(component)
     row[split] = mpfs.rows(lines.procedure[split], component[split], day[split])
     # A reduced service (53) has a row of its own for four codes only; elsewhere it is a plain
     # modifier.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.calendar import completed_years
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints, one_of
+from engine.columns import Batch, Bools, Ints, distinct_values, one_of
 from engine.facts import Facts
 from engine.reference import GLOBAL_YYY, Reference
 
@@ -142,5 +142,5 @@ def _complexity(batch: Batch, reference: Reference, facts: Facts) -> NDArray[np.
 def _distinct(claim: Ints, code: Ints, count: int) -> NDArray[np.int64]:
     """How many different codes each claim has."""
     there = code > 0
-    pairs = np.unique(claim[there].astype(np.int64) << 32 | code[there].astype(np.int64))
+    pairs = distinct_values(claim[there].astype(np.int64) << 32 | code[there].astype(np.int64))
     return np.bincount(pairs >> 32, minlength=count)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.columns import Bools
+from engine.columns import Bools, rows_where
 from engine.dates import ABSENT_DAY
 from engine.fields import (
     CLAIM_FIELDS,
@@ -72,7 +72,7 @@ def read(contents: Sequence[bytes]) -> tuple[Fields, Sent, Packed]:
         diagnoses=_Table(packed, "diagnoses", DIAGNOSIS_FIELDS).columns(),
         icd_procedures=_Table(packed, "icd_procedures", ICD_PROCEDURE_FIELDS).columns(),
     )
-    rows = np.flatnonzero(_doubtful(fields, claims, lines))
+    rows = rows_where(_doubtful(fields, claims, lines))
     return fields, sent_of(packed.claims(rows), rows), packed
 
 

@@ -14,7 +14,7 @@ from google.protobuf.descriptor import Descriptor
 from numpy.typing import NDArray
 
 from engine import fields_python, native
-from engine.columns import Ints
+from engine.columns import Ints, rows_where
 from engine.dates import ABSENT_DAY
 from engine.fields import (
     CLAIM_FIELDS,
@@ -187,7 +187,7 @@ def read(messages: Sequence[Message], message: Ints) -> fields_python.Read | Non
         cuts = map(slice, *places[rows].T.tolist()) if len(rows) else ()
         return [claim_pb2.Claim.FromString(content[cut]) for cut in cuts]
 
-    rows = np.flatnonzero(claims["doubtful"] | undated)
+    rows = rows_where(claims["doubtful"] | undated)
     return fields_python.Read(
         Fields(message, _kept_texts(content, claims), claims, lines, diagnoses, icd_procedures),
         fields_python.sent_of(claims_at(rows), rows),

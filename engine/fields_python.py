@@ -14,7 +14,7 @@ from claimgate.v1 import claim_pb2
 from numpy.typing import NDArray
 
 from engine.codes import ABSENT, UNCODABLE, Code36, code36
-from engine.columns import POS_ABSENT, POS_INVALID, Bools, Ints
+from engine.columns import POS_ABSENT, POS_INVALID, Bools, Ints, rows_where
 from engine.dates import DAYS
 from engine.fields import (
     CLAIM_FIELDS,
@@ -146,7 +146,7 @@ def _values(
     }
     for role, provider in roles.items():
         has_role = np.fromiter(map(methodcaller("HasField", role), rows), np.bool_, len(rows))
-        present, get = np.flatnonzero(has_role), attrgetter(role)
+        present, get = rows_where(has_role), attrgetter(role)
         values[role] = Values(_ROLE, (True,) * len(present), present, len(rows))
         providers = [get(rows[index]) for index in present.tolist()]
         for name, column in _read(providers, tuple(provider)):

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.findings import Findings
 
 _BITS: Final = 62
@@ -51,12 +51,12 @@ class Gaps:
         of_line, of_claim = _masks(entries, len(batch.lines), len(batch.claims))
         if not entries:
             return cls(np.empty(0, np.int64), np.empty(0, np.int64), ())
-        rows = np.flatnonzero(of_line.any(axis=1))
+        rows = rows_where(of_line.any(axis=1))
         some: Bools = np.any(of_claim, axis=1)
         some[batch.lines.claim[rows]] = True
-        claims = np.flatnonzero(some)
+        claims = rows_where(some)
         numbered = np.column_stack([batch.lines.number[rows], of_line[rows]]).astype(np.int64)
-        bounds = np.searchsorted(batch.lines.claim[rows], np.append(claims, len(batch.claims)))
+        bounds = batch.lines.claim[rows].searchsorted(np.append(claims, len(batch.claims)))
         keys = _keys(numbered, bounds, of_claim[claims])
         number = {key: place for place, key in enumerate(dict.fromkeys(keys))}
         width = of_claim.shape[1]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints, one_of
+from engine.columns import Batch, Bools, Dates, Ints, one_of, rows_where
 from engine.history import EarlierClaims, EarlierLines
 from engine.joins import equal_in, in_runs
 from engine.past import earlier_claims, earlier_lines
@@ -175,10 +175,10 @@ def unpack(records: Records, person: Ints, payer: Ints) -> Earlier:
     facts = np.frombuffer(records.facts, _CLAIM)
     payers, payer_number = np.unique(payer, return_inverse=True)
     key_of_member = person.astype(np.int64) * len(payers) + payer_number
-    place = np.minimum(np.searchsorted(payers, facts["payer"]), max(len(payers) - 1, 0))
+    place = np.minimum(payers.searchsorted(facts["payer"]), max(len(payers) - 1, 0))
     known = payers[place] == facts["payer"] if len(payers) else np.zeros(len(facts), np.bool_)
     key = records.person.astype(np.int64) * len(payers) + place
-    kept = np.flatnonzero(known & _in_force(facts, records.claim_ids, key))
+    kept = rows_where(known & _in_force(facts, records.claim_ids, key))
     row, member = _each_with(key[kept], key_of_member)
     row = kept[row]
     start = np.cumsum(facts["lines"]) - facts["lines"]
@@ -201,10 +201,10 @@ def _in_force(facts: NDArray[np.void], claim_ids: Sequence[str], key: Ints) -> B
     in_force[order[:-1][same]] = False
     named = (facts["control_number"] != BLANK) & one_of(facts["frequency"], _TAKES_THE_PLACE)
     namers: dict[tuple[int, int], list[int]] = {}
-    for row in np.flatnonzero(named).tolist():
+    for row in rows_where(named).tolist():
         namers.setdefault((int(key[row]), int(facts["control_number"][row])), []).append(row)
     # Ids are hashed only for members of whom something was replaced: few have any.
-    for row in np.flatnonzero(np.isin(key, key[named])).tolist():
+    for row in rows_where(np.isin(key, key[named])).tolist():
         by = namers.get((int(key[row]), word_key(claim_ids[row])), ())
         if any(number[other] != number[row] for other in by):
             in_force[row] = False

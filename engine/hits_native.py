@@ -8,7 +8,7 @@ import numpy as np
 from claimgate.v1 import score_pb2 as pb
 from numpy.typing import NDArray
 
-from engine.columns import Ints
+from engine.columns import Ints, rows_where
 from engine.encode import SETTINGS, Scored
 from engine.facts import SETTING_NONE
 from engine.rules.rule import Kind, Rule
@@ -140,7 +140,7 @@ def _of_rules(scored: Scored, texts: Texts) -> Ints:
     key = findings.rule * cases_max + findings.case
     used = np.bincount(key)
     places = np.full(len(used), NO_PIECE, np.int64)
-    for each in np.flatnonzero(used).tolist():
+    for each in rows_where(used).tolist():
         rule = findings.rules[each // cases_max]
         alike = pb.RuleHit(
             rule_id=rule.id,
@@ -219,7 +219,7 @@ def _releases(scored: Scored, touched: _Touched, texts: Texts) -> Ints:
     group = [groups.setdefault(rule.datasets, len(groups)) for rule in findings.rules]
     key = np.array(group)[findings.rule] * _SETTINGS_MAX + setting_of[line] - SETTING_NONE
     order = np.argsort(key, kind="stable")
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    starts = rows_where(np.diff(key[order], prepend=-1))
     places, names = np.full(len(findings), NO_PIECE, np.int64), _ReleaseNames(scored, texts)
     datasets = list(groups)
     for same in np.split(order, starts[1:]):

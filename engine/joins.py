@@ -29,8 +29,8 @@ def equal_in(ordered: Ints, probe: Ints) -> tuple[Ints, Ints]:
         ordered: Values, ascending.
         probe: Values in any order.
     """
-    begin = np.searchsorted(ordered, probe)
-    return in_runs(begin, np.searchsorted(ordered, probe, side="right") - begin)
+    begin = ordered.searchsorted(probe)
+    return in_runs(begin, ordered.searchsorted(probe, side="right") - begin)
 
 
 def equal_rows(probe: Sequence[Ints | Dates], held: Sequence[Ints | Dates]) -> tuple[Ints, Ints]:

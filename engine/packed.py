@@ -22,7 +22,7 @@ from claimgate.columns.unpacking import Values, fill
 from claimgate.v1 import claim_pb2
 from numpy.typing import NDArray
 
-from engine.columns import Bools, Ints
+from engine.columns import Bools, Ints, distinct_values
 from engine.sent_columns import CLAIMS, PARENTS, SentColumn, checked, parse
 
 
@@ -281,5 +281,5 @@ def _check_keys(packed: Packed) -> None:
             of_text = np.fromiter(map(numbers.__getitem__, texts), np.int64, len(texts))
             keys = packed.columns[key].spread(of_text)
         pairs = owner.astype(np.int64) << 32 | keys
-        if len(np.unique(pairs)) < len(pairs):
+        if len(distinct_values(pairs)) < len(pairs):
             raise ColumnError(key, UNIQUE_KEYS)

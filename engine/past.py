@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.bills import inpatient
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints, Table, one_of
+from engine.columns import Batch, Bools, Dates, Ints, Table, distinct_values, one_of, rows_where
 from engine.history import LOOK_BACK_DAYS, EarlierClaims, EarlierLines, History
 from engine.joins import equal_rows, in_runs
 from engine.words import word_key
@@ -158,7 +158,7 @@ class Past:
             claim_message=message,
             claim_ordinal=ordinal,
             lines=lines,
-            line_start=np.searchsorted(lines.claim, np.arange(len(claims))),
+            line_start=lines.claim.searchsorted(np.arange(len(claims))),
             has_history=has_history,
             crowded=crowded,
             _by_member=order,
@@ -196,14 +196,14 @@ class Past:
         if not len(self) or not len(line):
             return SeenPairs.none()
         member = batch.claims.member[batch.lines.claim[line]]
-        some = np.flatnonzero(self._has_past[member])
+        some = rows_where(self._has_past[member])
         line, member = line[some], member[some]
         first_day, last_day = first_day[some], last_day[some]
-        begin = np.searchsorted(self._member_day, _member_day(member, first_day))
-        end = np.searchsorted(self._member_day, _member_day(member, last_day), side="right")
+        begin = self._member_day.searchsorted(_member_day(member, first_day))
+        end = self._member_day.searchsorted(_member_day(member, last_day), side="right")
         width = np.where(np.isnat(first_day) | np.isnat(last_day), 0, np.maximum(end - begin, 0))
         pieces = np.cumsum(width) // _PAIRS_AT_ONCE
-        parts = np.split(np.arange(len(line)), np.flatnonzero(np.diff(pieces)) + 1)
+        parts = np.split(np.arange(len(line)), rows_where(np.diff(pieces)) + 1)
         return SeenPairs.joined(
             [self._seen(batch, line[each], begin[each], width[each]) for each in parts]
         )
@@ -270,7 +270,7 @@ class Past:
         """
         if not len(self.claims) or not len(claim):
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        held = np.arange(len(self.claims)) if among is None else np.flatnonzero(among)
+        held = np.arange(len(self.claims)) if among is None else rows_where(among)
         left, earlier = self._of_member(
             batch,
             claim,
@@ -313,13 +313,13 @@ class Past:
         Control numbers are matched with ids without regard to case.
         """
         own, everyone = batch.claims, np.arange(len(self.claims))
-        later = np.flatnonzero(own.version > 1)
+        later = rows_where(own.version > 1)
         claim, earlier = self._of_member(
             batch, later, everyone, [self._own_id[later]], [self._same_id]
         )
         older = self.claims.version[earlier] < own.version[claim]
-        replaces = np.flatnonzero(one_of(own.frequency, _TAKES_THE_PLACE))
-        held = np.flatnonzero(np.isin(self.claims.member, own.member[replaces]))
+        replaces = rows_where(one_of(own.frequency, _TAKES_THE_PLACE))
+        held = rows_where(np.isin(self.claims.member, own.member[replaces]))
         words = np.array([word_key(self.claim_ids[each]) for each in held.tolist()], np.int64)
         replacing, replaced = self._of_member(
             batch, replaces, held, [own.control_number[replaces]], [words]
@@ -346,7 +346,7 @@ class Past:
         table = self._superseded
         if len(table):
             key = _claim_in_message(earlier, message)
-            at = np.minimum(np.searchsorted(table.key, key), len(table) - 1)
+            at = np.minimum(table.key.searchsorted(key), len(table) - 1)
             seen &= ~((table.key[at] == key) & (table.ordinal[at] <= ordinal))
         return seen
 
@@ -415,13 +415,13 @@ def _members_with_several_claims(batch: Batch) -> Ints:
     claims = batch.claims
     key = _member_in_message(claims.member, claims.message)
     _, place, count = np.unique(key, return_inverse=True, return_counts=True)
-    return np.flatnonzero(count[place] > 1)
+    return rows_where(count[place] > 1)
 
 
 def _from_batch(batch: Batch, claim: Ints) -> tuple[EarlierClaims, EarlierLines, Ints]:
     number = np.full(len(batch.claims), -1, np.int64)
     number[claim] = np.arange(len(claim))
-    line = np.flatnonzero(number[batch.lines.claim] >= 0)
+    line = rows_where(number[batch.lines.claim] >= 0)
     lines = earlier_lines(batch, line, number[batch.lines.claim[line]])
     return earlier_claims(batch, claim), lines, claim
 
@@ -477,7 +477,7 @@ def _crowded(
     crowded = np.zeros(len(batch.claims), np.bool_)
     if not len(left_out):
         return crowded
-    own, left_out = batch.claims, np.unique(left_out)
+    own, left_out = batch.claims, distinct_values(left_out)
     of_message = left_out[message[left_out] != _COMMITTED]
     claim, at = equal_rows(
         [own.member, own.message], [claims.member[of_message], message[of_message]]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Ints
+from engine.columns import Batch, Ints, rows_where
 
 
 def sessions(batch: Batch) -> Ints:
@@ -23,7 +23,7 @@ def sessions(batch: Batch) -> Ints:
     session = np.maximum.accumulate(np.where(starts, np.arange(len(lines)), 0))
     # Most claims are one run of one day and one provider; only the others can return to a session.
     runs = np.bincount(lines.claim[starts], minlength=len(batch.claims))
-    mixed = np.flatnonzero(runs[lines.claim] > 1)
+    mixed = rows_where(runs[lines.claim] > 1)
     order = mixed[
         np.lexsort((lines.provider[mixed], lines.service_from[mixed], lines.claim[mixed]))
     ]

@@ -24,6 +24,7 @@ from engine.columns import (
     Lines,
     Violation,
     one_of,
+    rows_where,
 )
 from engine.dates import ABSENT_DAY, DAYS
 from engine.fields import CLAIM_FIELDS, LINE_FIELDS, Fields, Kind
@@ -66,14 +67,14 @@ class Faults:
 
     def claim(self, mask: Bools, field: str, code: str, message: str) -> None:
         """Add a fault of a claim field for every claim of the mask."""
-        for row in np.flatnonzero(mask):
+        for row in rows_where(mask):
             self.by_claim[int(row)].append(Violation(field, code, message))
 
     def line(self, mask: Bools, field: str, code: str, message: str) -> None:
         """Add a fault of a line field for every line of the mask."""
-        for row in np.flatnonzero(mask):
+        for row in rows_where(mask):
             owner = self._owner[row]
-            position = row - np.searchsorted(self._owner, owner)
+            position = row - self._owner.searchsorted(owner)
             violation = Violation(f"lines[{int(position)}].{field}", code, message)
             self.by_claim[int(owner)].append(violation)
 

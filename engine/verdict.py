@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints, one_of
+from engine.columns import Batch, Bools, Ints, distinct_values, one_of, rows_where
 from engine.findings import Findings
 from engine.gathered import ModelAnswer
 from engine.overrides import Thresholds, Weighed
@@ -137,8 +137,8 @@ def _weighed(findings: Findings) -> Weighed:
     severity = np.zeros(len(findings), np.int8)
     carc = np.full(len(findings), -1)
     shadow = np.zeros(len(findings), np.bool_)
-    for index in np.unique(findings.rule).tolist():
-        rows = np.flatnonzero(findings.rule == index)
+    for index in distinct_values(findings.rule).tolist():
+        rows = rows_where(findings.rule == index)
         if changed := findings.weighed.get(index):
             weight[rows], action[rows] = changed.weight, changed.action
             certainty[rows], severity[rows] = changed.certainty, changed.severity
@@ -189,8 +189,8 @@ def _suppressed(findings: Findings, batch: Batch, strength: NDArray[np.float64])
     line, hit = _standing(findings, batch)
     prevails = np.array([rule.prevails for rule in findings.rules], np.float64)
     c = strength[findings.claim[hit], findings.rule[hit]] + prevails[findings.rule[hit]]
-    for family in np.flatnonzero(member.any(axis=0)):
-        rows = np.flatnonzero(member[hit, family])
+    for family in rows_where(member.any(axis=0)):
+        rows = rows_where(member[hit, family])
         rows = rows[np.lexsort((findings.rule[hit[rows]], -c[rows], line[rows]))]
         rule_of_row, line_of_row = findings.rule[hit[rows]], line[rows]
         starts = np.ones(len(rows), np.bool_)
@@ -217,7 +217,7 @@ def _standing(findings: Findings, batch: Batch) -> tuple[Ints, Ints]:
     """The lines that each hit stands on, as (line, hit) pairs."""
     on_claim = np.ones(len(findings), np.bool_)
     on_claim[findings.line_hit] = False
-    hits = np.flatnonzero(on_claim)
+    hits = rows_where(on_claim)
     counts = batch.claims.lines[findings.claim[hits]]
     offset = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     lines = np.repeat(batch.claims.line_start[findings.claim[hits]], counts) + offset
@@ -239,7 +239,7 @@ def _rule_score(
     """
     kept = np.zeros(strength.shape, np.bool_)
     kept[findings.claim[~suppressed], findings.rule[~suppressed]] = True
-    fired = np.unique(findings.rule)
+    fired = distinct_values(findings.rule)
     if policy.score_mode == "additive":
         total = np.full(claims, float(policy.base_score))
         for rule in fired:
@@ -378,26 +378,26 @@ def _exposure(
     stake = _stakes(findings, weighed)
     line_stake = np.zeros(len(lines), np.int64)
     hit_of, line_of = findings.line_hit, findings.line
-    whole_rows = np.flatnonzero(stake[hit_of] == _LINES)
+    whole_rows = rows_where(stake[hit_of] == _LINES)
     line_stake[line_of[whole_rows]] = whole[line_of[whole_rows]]
     hit_exposure = np.bincount(
         hit_of[whole_rows], whole[line_of[whole_rows]], len(findings)
     ).astype(np.int64)
 
     excess = _amounts(findings, stake, Stake.EXCESS, "excess_cents")
-    excess_rows = np.flatnonzero(stake[hit_of] == _EXCESS)
+    excess_rows = rows_where(stake[hit_of] == _EXCESS)
     capped = np.minimum(excess[hit_of[excess_rows]], whole[line_of[excess_rows]])
     np.maximum.at(line_stake, line_of[excess_rows], capped)
     hit_exposure[hit_of[excess_rows]] = capped
 
     claim_total = np.bincount(lines.claim, whole, len(batch.claims)).astype(np.int64)
-    claim_hits = np.flatnonzero(stake == _CLAIM)
+    claim_hits = rows_where(stake == _CLAIM)
     hit_exposure[claim_hits] = claim_total[findings.claim[claim_hits]]
     whole_claim = _marked(findings.claim[claim_hits], len(batch.claims))
     line_stake = np.where(whole_claim[lines.claim], whole, line_stake)
     by_charge = batch.any_line((line_stake > 0) & ~allowed.priced)
     at_risk = np.bincount(lines.claim, line_stake, len(batch.claims)).astype(np.int64)
-    back = np.flatnonzero(stake == _RECOVERY)
+    back = rows_where(stake == _RECOVERY)
     if len(back):
         # Of other claims the charge is known, not the price; two hits may name one line of them.
         recovery = _amounts(findings, stake, Stake.RECOVERY, "recovery_cents")
@@ -417,14 +417,14 @@ def _exposure(
 def _stakes(findings: Findings, weighed: Weighed) -> Ints:
     """What each hit puts at risk, as an index; another action than the case's own decides anew."""
     stake = np.zeros(len(findings), np.int8)
-    for index in np.unique(findings.rule).tolist():
-        rule, rows = findings.rules[index], np.flatnonzero(findings.rule == index)
+    for index in distinct_values(findings.rule).tolist():
+        rule, rows = findings.rules[index], rows_where(findings.rule == index)
         case = findings.case[rows]
         stake[rows] = np.array([_STAKES.index(c.stake) for c in rule.cases], np.int8)[case]
         if index not in findings.weighed:
             continue
         own = np.array([c.action for c in rule.cases])[case]
-        for action in map(Action, np.unique(weighed.action[rows]).tolist()):
+        for action in map(Action, distinct_values(weighed.action[rows]).tolist()):
             changed = (weighed.action[rows] == action) & (own != action)
             if action <= Action.PEND:
                 # An amount that evidence names is at risk whether a hit pends or is a note.
@@ -436,8 +436,8 @@ def _stakes(findings: Findings, weighed: Weighed) -> Ints:
 def _amounts(findings: Findings, stakes: Ints, stake: Stake, name: str) -> NDArray[np.int64]:
     """Return what the evidence column says for the hits of a stake, 0 for the others."""
     amounts = np.zeros(len(findings), np.int64)
-    hits = np.flatnonzero(stakes == _STAKES.index(stake))
-    for index in np.unique(findings.rule[hits]).tolist():
+    hits = rows_where(stakes == _STAKES.index(stake))
+    for index in distinct_values(findings.rule[hits]).tolist():
         of_rule = hits[findings.rule[hits] == index]
         amounts[of_rule] = findings.by_rule[index].evidence[name][findings.row[of_rule]]
     return amounts

@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.columns import rows_where
+
 BLANK: Final = 0
 """The key of a text that was left out."""
 
@@ -63,7 +65,7 @@ def word_keys(texts: Sequence[str]) -> NDArray[np.int64]:
     keys = np.empty(len(words), np.int64)
     keys[order] = np.maximum(values & np.uint64(_POSITIVE), 1).view(np.int64)
     keys[lengths == 0] = BLANK
-    for number in np.flatnonzero(lengths > _TOGETHER_MAX).tolist():
+    for number in rows_where(lengths > _TOGETHER_MAX).tolist():
         keys[number] = word_key(words[number].decode())
     if len(different) == len(texts):
         return keys

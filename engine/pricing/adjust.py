@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Bools, Ints
+from engine.columns import Bools, Ints, rows_where
 from engine.pricing.beside import Beside, Reduced, Schedule
 from engine.pricing.cents import WHOLE_E5, Int64s, half_up
 from engine.pricing.components import (
@@ -118,7 +118,7 @@ def _beside(
     if apart is not None:
         multiple = np.where(apart[line], _APART[multiple], multiple)
     kind = _KIND[multiple]
-    at = np.flatnonzero(kind)
+    at = rows_where(kind)
     kind, row = kind[at], facts.mpfs[line[at]]
     exempt = ((kind == _SURGERY) & (mpfs.global_days[row] == GLOBAL_ZZZ)) | (
         (kind == IMAGING) & (mpfs.imaging_family[row] != IMAGING_FAMILY)

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Ints
+from engine.columns import Ints, rows_where
 from engine.facts import MOD_26, MOD_TC
 from engine.pricing.beside import Beside, Reduced, Schedule
 from engine.pricing.cents import WHOLE_E5, Int64s
@@ -65,7 +65,7 @@ def _parts(lines: Beside, schedule: Schedule) -> tuple[Int64s, Int64s]:
     technical = np.where(all_technical, lines.amount_cents, -1)
     professional = np.where(all_professional, lines.amount_cents, -1)
     technical[all_professional] = professional[all_technical] = 0
-    split = np.flatnonzero((technical < 0) & (professional < 0) & (pctc == _SPLITTABLE))
+    split = rows_where((technical < 0) & (professional < 0) & (pctc == _SPLITTABLE))
     if len(split):
         technical[split], professional[split] = _split(lines, split, schedule)
     return technical, professional

@@ -7,7 +7,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import PROFESSIONAL, Bools, Ints, Table, one_of
+from engine.columns import PROFESSIONAL, Bools, Ints, Table, one_of, rows_where
 from engine.facts import MOD_26, MOD_TC
 from engine.pricing.beside import Schedule
 from engine.pricing.cents import Int64s, half_up
@@ -74,7 +74,7 @@ def _candidates(schedule: Schedule, listing: Listing, first_row: int) -> tuple[I
     batch, facts = schedule.batch, schedule.facts
     lines, claims = batch.lines, batch.claims
     known = listing.covers(facts.distinct_codes)
-    coded = np.flatnonzero((lines.procedure > 0) & known[facts.distinct_code])
+    coded = rows_where((lines.procedure > 0) & known[facts.distinct_code])
     contract = claims.contract[lines.claim[coded]]
     matches = listing.match(lines.procedure[coded], lines.service_from[coded], contract)
     matches = matches.where(_about(matches, coded[matches.place], schedule))

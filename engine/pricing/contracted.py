@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Ints
+from engine.columns import Ints, rows_where
 from engine.pricing.adjust import adjust
 from engine.pricing.allowed import PriceBasis, PriceReason
 from engine.pricing.anesthesia import price_anesthesia
@@ -46,11 +46,11 @@ def price_by_contract(
     sheet.write_rates(open_units.line, open_units.cents, open_units.row, PriceBasis.CONTRACT)
     unit[open_units.line] = open_units.cents
     ranked[open_units.line] = apart[open_units.line] = True
-    adjusting = np.flatnonzero(ranked)
+    adjusting = rows_where(ranked)
     sheet.write_adjusted(adjusting, adjust(schedule, adjusting, unit[adjusting], apart))
 
     anesthesia[by_charge.line] = False
-    _price_anesthesia(schedule, sheet, np.flatnonzero(anesthesia), rates)
+    _price_anesthesia(schedule, sheet, rows_where(anesthesia), rates)
     _share(sheet, by_fee.take(~net))
     listed = len(schedule.reference.listing(CONTRACT_RATES))
     sheet.write_own(rates.line[rates.row >= listed])
@@ -80,9 +80,9 @@ def _price_anesthesia(schedule: Schedule, sheet: Sheet, line: Ints, rates: Rates
         return
     factor, net = np.full(len(line), -1, np.int64), np.zeros(len(line), bool)
     own = rates.take(np.isin(rates.line, line))
-    net[np.searchsorted(line, own.line)] = own.net
+    net[line.searchsorted(own.line)] = own.net
     dollars = own.take(own.kind == RateKind.CENTS_PER_UNIT)
-    factor[np.searchsorted(line, dollars.line)] = dollars.rate_e4
+    factor[line.searchsorted(dollars.line)] = dollars.rate_e4
     found, reason = price_anesthesia(schedule, line, factor, net)
     sheet.write_anesthesia(line, found, reason)
     sheet.write_places(found.line, schedule.facts.locality[found.line])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import PROFESSIONAL, Batch, Bools, Ints
+from engine.columns import PROFESSIONAL, Batch, Bools, Ints, rows_where
 from engine.facts import Facts
 from engine.policy import Policy
 from engine.pricing.adjust import adjust, unadjusted
@@ -55,7 +55,7 @@ def price(
     simple = policy.price_formula == "simple"
     reason = _reason_of_row(schedule)
     bundled = (reason == PriceReason.NONE) & _BUNDLED[reference.mpfs.status[facts.mpfs]]
-    line: Ints = np.flatnonzero((reason == PriceReason.NONE) & ~bundled)
+    line: Ints = rows_where((reason == PriceReason.NONE) & ~bundled)
     values = (
         Values.simple(reference, facts.mpfs[line], facts.facility[line], policy.legacy_cf_e4)
         if simple
@@ -94,7 +94,7 @@ def _work_out(
         return
     sheet.write_adjusted(line, adjust(schedule, line, capped))
     if schedule.reference.listing(BASE_UNITS).loaded:
-        anesthesia = np.flatnonzero(sheet.reason == PriceReason.ANESTHESIA)
+        anesthesia = rows_where(sheet.reason == PriceReason.ANESTHESIA)
         if len(anesthesia):
             found, why_not = price_anesthesia(schedule, anesthesia)
             sheet.write_anesthesia(anesthesia, found, why_not)
@@ -163,7 +163,7 @@ def _bundled_beside_others(schedule: Schedule, line: Ints, fee: Ints) -> Bools:
     if not only_alone.any():
         return bundled
     session = schedule.facts.session[line]
-    rows = np.flatnonzero(np.isin(session, session[only_alone]))
+    rows = rows_where(np.isin(session, session[only_alone]))
     rows = rows[np.lexsort((rows, -fee[rows], only_alone[rows], session[rows]))]
     later = session[rows[1:]] == session[rows[:-1]]
     bundled[rows[1:][later]] = True

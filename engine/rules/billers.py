@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Batch, Dates, Ints
+from engine.columns import Batch, Dates, Ints, rows_where
 from engine.history import ProviderMonths
 from engine.joins import equal_in
 
@@ -40,6 +40,6 @@ def current_month(batch: Batch, claim: Ints, months: ProviderMonths) -> tuple[In
 def _of_biller(batch: Batch, claim: Ints, months: ProviderMonths) -> tuple[Ints, Ints]:
     order = np.argsort(months.billing_npi, kind="stable")
     npis, npi = months.billing_npi[order], batch.claims.billing_npi[claim]
-    known = np.flatnonzero(npi > 0)
+    known = rows_where(npi > 0)
     place, at = equal_in(npis, npi[known])
     return claim[known[place]], order[at]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import INSTITUTIONAL, Batch, Bools, Ints
+from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, rows_where
 from engine.joins import in_runs
 from engine.tables.code_sets import diagnosis_order
 from engine.tables.keys import KEY_MAX
@@ -32,7 +32,7 @@ def with_diagnosis(found: Matches, batch: Batch) -> Bools:
     """
     first, last = found["diagnosis_first"], found["diagnosis_last"]
     meets: Bools = (first == 0) & (last == KEY_MAX)
-    asked = np.flatnonzero(~meets)
+    asked = rows_where(~meets)
     if len(asked):
         place, row = diagnoses_of_lines(batch, found.place[asked])
         code = diagnosis_order(batch.diagnoses.code[row])

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Hits:
 
         Variant and evidence are columns over all lines.
         """
-        line = np.flatnonzero(mask)
+        line = rows_where(mask)
         return cls(
             claim=batch.lines.claim[line],
             line_hit=np.arange(len(line)),
@@ -101,7 +101,7 @@ class Hits:
 
         Variant and evidence are columns over all claims.
         """
-        claim = np.flatnonzero(mask)
+        claim = rows_where(mask)
         return cls(
             claim=claim,
             variant=None if variant is None else variant[claim],
@@ -143,7 +143,7 @@ class Hits:
             partner_line, partner_group = partner
             partner_order = np.lexsort((partner_line, partner_group))
             partner_line = partner_line[partner_order]
-            partner_hit = np.searchsorted(groups, partner_group[partner_order])
+            partner_hit = groups.searchsorted(partner_group[partner_order])
         return cls(
             claim=batch.lines.claim[lead],
             line_hit=line_hit,

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, distinct_values, rows_where
 from engine.facts import Facts
 from engine.joins import equal_in
 from engine.rules.pairs import pairs_within
@@ -26,9 +26,7 @@ def rows_of_lines(
         group: The group of each line, such as its plan, where the listing has groups.
     """
     known = listing.covers(facts.distinct_codes)
-    line: Ints = (
-        np.flatnonzero(known[facts.distinct_code]) if known.any() else np.empty(0, np.int64)
-    )
+    line: Ints = rows_where(known[facts.distinct_code]) if known.any() else np.empty(0, np.int64)
     lines = batch.lines
     found = listing.match(
         lines.procedure[line], lines.service_from[line], None if group is None else group[line]
@@ -61,7 +59,7 @@ def pairs_with_rows(found: Matches, group: Ints, others: Ints) -> ListedPairs:
         group: Group of every line of the pass, from 0 and below the number of lines.
         others: Rows of the lines that may be the other one.
     """
-    left, right = pairs_within(group, np.unique(found.place), others)
+    left, right = pairs_within(group, distinct_values(found.place), others)
     pair, at = equal_in(found.place, left)
     row = found.row[at]
     return ListedPairs(

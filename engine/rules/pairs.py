@@ -46,7 +46,7 @@ def pair_blocks(group: Ints, first: Ints, second: Ints) -> Iterator[tuple[Ints, 
     sizes = np.bincount(group[second], minlength=len(group))
     total = np.cumsum(sizes[group[first]])
     last = int(total[-1]) if len(total) else 0
-    cuts = np.searchsorted(total, np.arange(PAIRS_MAX, last, PAIRS_MAX), side="right")
+    cuts = total.searchsorted(np.arange(PAIRS_MAX, last, PAIRS_MAX), side="right")
     for part in np.split(first, cuts):
         yield pairs_within(group, part, second)
 

@@ -169,7 +169,7 @@ class DiagnosisAgeClass:
 
     def _rows(self, place: Int64s, day: Dates) -> npt.NDArray[np.intp]:
         rows = np.full(len(place), -1, np.intp)
-        nearest = np.searchsorted(self.first, place, side="right") - 1
+        nearest = self.first.searchsorted(place, side="right") - 1
         for step in range(self.depth):
             at = np.maximum(nearest - step, -1)
             live = (at >= 0) & (self.first[at] <= place) & (place <= self.last[at]) & ~np.isnat(day)
@@ -180,7 +180,7 @@ class DiagnosisAgeClass:
 
 def diagnosis_order(code: Integers) -> Int64s:
     """Return integers that sort diagnosis codes as their texts do; -1 for no code."""
-    length = np.searchsorted(_POWERS, code, side="right") - 1
+    length = _POWERS.searchsorted(code, side="right") - 1
     usable = (code > 0) & (length >= 1) & (length <= _DIAGNOSIS_LENGTH_MAX)
     length = np.where(usable, length, 1)
     fill = _POWERS[_DIAGNOSIS_LENGTH_MAX - length]
@@ -189,5 +189,5 @@ def diagnosis_order(code: Integers) -> Int64s:
 
 def diagnosis_order_last(code: Integers) -> Int64s:
     """Return the place of the last code that begins with the given characters."""
-    length = np.searchsorted(_POWERS, code, side="right") - 1
+    length = _POWERS.searchsorted(code, side="right") - 1
     return diagnosis_order(code) + _POWERS[_DIAGNOSIS_LENGTH_MAX - length] - 1

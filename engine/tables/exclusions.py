@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.columns import rows_where
 from engine.tables import schema
 from engine.tables.keys import Int64s, Integers, npi_day_key, npi_key, same_npi
 from engine.tables.releases import Ordinals, Releases
@@ -78,10 +79,10 @@ class Exclusions:
         """
         release = self.release_at(day)
         probe = npi_day_key(release, npi, day)
-        at = np.searchsorted(self.key, probe, side="right") - 1
+        at = self.key.searchsorted(probe, side="right") - 1
         dated = (at >= 0) & same_npi(self.key[at], probe) & ~(self.reinstated[at] <= day)
         last_key = npi_day_key(release, npi, np.full(len(day), _LAST_DAY))
-        last = np.searchsorted(self.key, last_key, side="right") - 1
+        last = self.key.searchsorted(last_key, side="right") - 1
         lasts = (last >= 0) & same_npi(self.key[last], last_key) & np.isnat(self.reinstated[last])
         listed = (find_row(self.undated_key, npi_key(release, npi)) >= 0) & ~lasts
         return np.where(dated, EXCLUDED, np.where(listed, LISTED_WITHOUT_DATE, 0)).astype(np.int8)
@@ -93,7 +94,7 @@ class Exclusions:
         """
         key = npi_key(self.release_at(day), npi)
         found = np.full(len(key), NOT_WAIVED, np.int8)
-        first = np.searchsorted(self.waiver_key, key)
+        first = self.waiver_key.searchsorted(key)
         for step in range(self.depth):
             row = np.minimum(first + step, len(self.waiver_key) - 1)
             live = (self.waiver_key[row] == key) & ~(self.waiver_first[row] > day)
@@ -111,12 +112,12 @@ class Exclusions:
         """
         release = self.release_at(day)
         places, specialties = [np.empty(0, np.intp)], [np.empty(0, np.int64)]
-        first = np.searchsorted(self.name, name)
+        first = self.name.searchsorted(name)
         for step in range(self.depth):
             row = np.minimum(first + step, len(self.name) - 1)
             live = (self.name[row] == name) & (name > 0) & (self.name_release[row] == release)
             live &= (self.name_state[row] == state) & ~(self.name_excluded[row] > day)
             live &= ~(self.name_reinstated[row] <= day)
-            places.append(np.flatnonzero(live))
+            places.append(rows_where(live))
             specialties.append(self.name_specialty[row[places[-1]]])
         return np.concatenate(places), np.concatenate(specialties)

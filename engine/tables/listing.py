@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.columns import distinct_values, rows_where
 from engine.joins import equal_in, in_runs
 from engine.tables.keys import KEY_MAX, Int64s, Integers
 from engine.tables.schema import Schema
@@ -245,15 +246,15 @@ class _Cells:
     def of(cls, first: Int64s, last: Int64s, group: Int64s) -> "_Cells":
         """Cut the axis for these rows."""
         beyond = np.where(last == KEY_MAX, KEY_MAX, last + 1)
-        cuts = np.unique(np.concatenate([first, beyond])).astype(np.int64)
-        groups = np.unique(group)
-        begin, end = np.searchsorted(cuts, first), np.searchsorted(cuts, beyond)
+        cuts = distinct_values(np.concatenate([first, beyond])).astype(np.int64)
+        groups = distinct_values(group)
+        begin, end = cuts.searchsorted(first), cuts.searchsorted(beyond)
         # A range that ends with the largest value there is holds its last cell too.
         end = np.where(last == KEY_MAX, len(cuts), end)
         width = np.maximum(end - begin, 0)
         row = np.repeat(np.arange(len(first)), width)
         cell = np.arange(len(row)) - np.repeat(np.cumsum(width) - width, width) + begin[row]
-        key = np.searchsorted(groups, group[row]) * (len(cuts) + 1) + cell
+        key = groups.searchsorted(group[row]) * (len(cuts) + 1) + cell
         order = np.lexsort((row, key))
         keys, start, count = np.unique(key[order], return_index=True, return_counts=True)
         used = np.zeros(len(cuts) + 1, np.bool_)
@@ -265,17 +266,17 @@ class _Cells:
 
     def cell(self, value: Integers) -> Int64s:
         """Return the cell of each value, -1 before all."""
-        return np.searchsorted(self.cuts, value, side="right") - 1
+        return self.cuts.searchsorted(value, side="right") - 1
 
     def pairs(self, value: Integers, group: Int64s) -> tuple[Int64s, Int64s]:
         """Return (place, row) for all rows of the cell of each value and of exactly its group."""
         cell = self.cell(value)
-        at = np.searchsorted(self.groups, group)
+        at = self.groups.searchsorted(group)
         at = np.where(at < len(self.groups), at, 0)
         known = (cell >= 0) & (self.groups[at] == group) if len(self.groups) else cell >= 0
-        places = np.flatnonzero(known & self.used[cell])
+        places = rows_where(known & self.used[cell])
         key = at[places] * (len(self.cuts) + 1) + cell[places]
-        found = np.searchsorted(self.key, key)
+        found = self.key.searchsorted(key)
         hit = self.key[found] == key
         places, found = places[hit], found[hit]
         run, rows = in_runs(self.start[found], self.count[found])
@@ -344,7 +345,7 @@ class Listing:
         every = np.zeros(len(value), np.int64)
         found = [self.cells.pairs(value, every)]
         if group is not None:
-            own = np.flatnonzero(group != ANY)
+            own = rows_where(group != ANY)
             place, row = self.cells.pairs(value[own], group[own].astype(np.int64))
             found.append((own[place], row))
         place, row = (np.concatenate(each) for each in zip(*found, strict=True))
@@ -422,7 +423,7 @@ def _without_last(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDAr
 
 def _seen(spec: ListingSpec, columns: Mapping[str, npt.NDArray[Any]], tenant: str) -> Listing:
     of_tenant = columns["tenant"]
-    rows = np.flatnonzero((of_tenant == b"") | (of_tenant == tenant.encode()))
+    rows = rows_where((of_tenant == b"") | (of_tenant == tenant.encode()))
     seen = columns if len(rows) == len(of_tenant) else {n: c[rows] for n, c in columns.items()}
     axis = spec.axis
     names = (f"{axis.name}_first", f"{axis.name}_last") if axis.form in RANGES else (axis.name,) * 2

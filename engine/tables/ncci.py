@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.codes import code36
+from engine.columns import rows_where
 from engine.tables import schema
 from engine.tables.keys import (
     Int64s,
@@ -96,14 +97,14 @@ class PairEdits:
         rows = np.full(len(pair), -1, np.int32)
         # Most probes of a claim's lines miss: one byte of a bit-set answers them, where the binary
         # search through 2.4 million keys touches twenty cache lines.
-        some = np.flatnonzero(self._may_hold(pair))
+        some = rows_where(self._may_hold(pair))
         release = self.release_at(day[some])
         rows[some] = self.dated.find(released_pair_key(release, pair[some]), day[some])
         return rows
 
     def involves(self, code: Integers) -> Bools:
         """Return which codes occur in any pair, in either column, on any day."""
-        found: Bools = self.codes[np.searchsorted(self.codes, code)] == code
+        found: Bools = self.codes[self.codes.searchsorted(code)] == code
         return found
 
     def _may_hold(self, pair: Int64s) -> Bools:
@@ -220,4 +221,4 @@ class NcciModifiers:
 
     def of_group(self, group: int) -> tuple[int, ...]:
         """Return the modifiers of a group."""
-        return tuple(np.flatnonzero(self.groups & group).tolist())
+        return tuple(rows_where(self.groups & group).tolist())

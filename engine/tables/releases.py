@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from engine.columns import distinct_values
 from engine.tables.keys import Int64s
 from engine.tables.snapshot import Dataset, Dates, SnapshotError
 
@@ -42,7 +43,7 @@ class Releases:
     def at(self, day: Dates) -> Ordinals:
         """Return the ordinal of the release in force on each day, -1 where there is none."""
         days = day.astype("datetime64[D]", copy=False).view(np.int64)
-        return self.ordinal[np.searchsorted(self.first_day, days, side="right") - 1]
+        return self.ordinal[self.first_day.searchsorted(days, side="right") - 1]
 
     def name(self, ordinal: int) -> str:
         """Return the publisher's name of a release; empty for -1."""
@@ -70,7 +71,9 @@ class StandIns:
                 f"{len(names)} releases stand in for others, at most {_STAND_INS_MAX} can be told "
                 "apart; build the snapshot with fewer releases"
             )
-        first_day = np.unique(np.concatenate([_NONE, *(_boundaries(each) for each in datasets)]))
+        first_day = distinct_values(
+            np.concatenate([_NONE, *(_boundaries(each) for each in datasets)])
+        )
         mask = np.zeros(len(first_day), np.int64)
         for dataset in datasets:
             bits = [0] + [
@@ -89,7 +92,7 @@ class StandIns:
     def at(self, day: Dates) -> Int64s:
         """Return the mask of each day."""
         days = day.astype("datetime64[D]", copy=False).view(np.int64)
-        return self.mask[np.searchsorted(self.first_day, days, side="right") - 1]
+        return self.mask[self.first_day.searchsorted(days, side="right") - 1]
 
     def names_of(self, mask: int) -> tuple[str, ...]:
         """Return dataset and release of each bit of a mask."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Ints
+from engine.columns import Batch, Ints, rows_where
 from engine.members import Members
 from engine.policy import Params
 from engine.rules.cob.coverages import other_coverages
@@ -152,7 +152,7 @@ def find(batch: Batch, members: Members, params: Params) -> Hits:
     )
     tolerance = params["balance_tolerance_cents"][payers.claim]
     unbalanced = (params["balance_checked"][payers.claim] != 0) & (np.abs(difference) > tolerance)
-    fault = np.flatnonzero(before & ((lacks > 0) | unbalanced))
+    fault = rows_where(before & ((lacks > 0) | unbalanced))
     if not (unnamed.any() or len(fault)):
         return Hits.none(*gaps)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, one_of
+from engine.columns import Batch, one_of, rows_where
 from engine.insurance import INSURANCE
 from engine.members import BASES, Members
 from engine.policy import Params
@@ -148,7 +148,7 @@ def find(batch: Batch, members: Members, params: Params) -> Hits:
 
     # Of several the one that is ahead counts, and of these the first in line.
     shown = np.full(count, -1, np.int64)
-    order = np.flatnonzero(ahead | tied)
+    order = rows_where(ahead | tied)
     order = order[np.lexsort((row[order], rank[order], ~ahead[order]))][::-1]
     shown[claim[order]] = row[order]
     behind = np.bincount(claim[ahead], minlength=count) > 0

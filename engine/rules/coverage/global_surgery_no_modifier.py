@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints, one_of
+from engine.columns import Batch, Bools, Dates, Ints, one_of, rows_where
 from engine.facts import SURGICAL_DAYS, Facts, global_days_of
 from engine.past import Past
 from engine.reference import Reference
@@ -167,9 +167,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past) -> Hits:
     visit_lines = professional & facts.visit
     surgery_lines = professional & facts.surgical & ~facts.visit
     surgery_lines &= ~batch.has_modifier(*_NOT_THE_SURGEON)
-    visit, surgery = pairs_within(
-        lines.claim, np.flatnonzero(visit_lines), np.flatnonzero(surgery_lines)
-    )
+    visit, surgery = pairs_within(lines.claim, rows_where(visit_lines), rows_where(surgery_lines))
     here = _pairs(
         lines.service_from[visit],
         lines.modifiers[visit],
@@ -244,7 +242,7 @@ def _surgeries_elsewhere(
 ) -> tuple[_Pairs, Ints, Ints]:
     """Visits of the pass with a paid surgery of another claim: pairs, visit, surgery."""
     lines, other = batch.lines, past.lines
-    rows = np.flatnonzero(visits) if len(past) else np.empty(0, np.int64)
+    rows = rows_where(visits) if len(past) else np.empty(0, np.int64)
     day = lines.service_from[rows]
     seen = past.counted(past.pairs(batch, rows, day, day + 1))
     seen = seen.where(past.same_provider(batch, seen))
@@ -265,7 +263,7 @@ def _visits_elsewhere(
 ) -> Hits:
     """Surgeries of the pass whose visit was paid on another claim."""
     lines, other = batch.lines, past.lines
-    rows = np.flatnonzero(surgeries) if len(past) else np.empty(0, np.int64)
+    rows = rows_where(surgeries) if len(past) else np.empty(0, np.int64)
     day = lines.service_from[rows]
     seen = past.counted(past.pairs(batch, rows, day - 1, day))
     seen = seen.where(past.same_provider(batch, seen))

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.calendar import completed_years
-from engine.columns import INSTITUTIONAL, Batch, Dates, Ints
+from engine.columns import INSTITUTIONAL, Batch, Dates, Ints, rows_where
 from engine.facts import Facts
 from engine.reference import AGE_CLASSES, Reference
 from engine.rules.coverage.policies import (
@@ -157,7 +157,7 @@ def _by_diagnosis(batch: Batch, reference: Reference) -> Hits:
         return Hits.none()
     day = _age_day(batch)
     youngest, oldest, age_class = table.age_range(diagnoses.code, day[diagnoses.claim])
-    classed = np.flatnonzero(age_class)
+    classed = rows_where(age_class)
     if not len(classed):
         return Hits.none()
     born, seen = claims.birth_date[diagnoses.claim[classed]], day[diagnoses.claim[classed]]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, Batch, Bools, Ints
+from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, distinct_values, rows_where
 from engine.facts import Facts
 from engine.reference import Reference
 from engine.rules.coverage.policies import (
@@ -235,7 +235,7 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
         variant=variant,
         evidence={
             **policy_evidence(speaking, count),
-            **_evidence(batch, judged, np.flatnonzero(hit)),
+            **_evidence(batch, judged, rows_where(hit)),
         },
         not_evaluated=gaps,
         evaluated=judged.evaluated,
@@ -305,7 +305,7 @@ def _parts_needed(batch: Batch, listing: Listing, found: Matches) -> tuple[Ints,
 def _count_parts(pair: Ints, part: Ints, pairs: int) -> Ints:
     """Return how many different parts each pair has."""
     parts, number = np.unique(part, return_inverse=True)
-    distinct = np.unique(pair * max(len(parts), 1) + number)
+    distinct = distinct_values(pair * max(len(parts), 1) + number)
     return np.bincount(distinct // max(len(parts), 1), minlength=pairs)
 
 
@@ -345,5 +345,5 @@ def _in_order(
     named = np.isin(line[place] * total + row, refused[0] * total + refused[1])
     order = np.lexsort((np.where(institutional, sequence, pointed), ~named, place))
     place, row = place[order], row[order]
-    start = np.searchsorted(place, np.arange(len(line)))
+    start = place.searchsorted(np.arange(len(line)))
     return place, row, np.arange(len(place)) - start[place]

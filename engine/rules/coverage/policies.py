@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools
+from engine.columns import Batch, Bools, rows_where
 from engine.facts import Facts
 from engine.reference import Reference
 from engine.rules.listed import rows_of_lines
@@ -76,7 +76,7 @@ def is_prevailing(found: Matches, speaks: Bools, lines: int) -> Bools:
 def policy_evidence(found: Matches, lines: int) -> dict[str, NDArray[Any]]:
     """Return, as columns over so many lines, what the first policy of each is."""
     row = found.first(lines)
-    named = np.flatnonzero(row >= 0)
+    named = rows_where(row >= 0)
     columns: dict[str, NDArray[Any]] = {
         name: np.zeros(lines, found.listing.columns[name].dtype)
         for name in ("policy", "version", "carrier")

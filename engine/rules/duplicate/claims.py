@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import PROFESSIONAL, Batch, Bools, Dates, Ints
+from engine.columns import PROFESSIONAL, Batch, Bools, Dates, Ints, rows_where
 from engine.joins import in_runs
 from engine.past import Past
 
@@ -49,7 +49,7 @@ def are_repeated(batch: Batch, past: Past, claim: Ints, earlier: Ints) -> Bools:
         earlier: Rows of `Past.claims` that they see.
     """
     same = _same_head(batch, past, claim, earlier)
-    some = np.flatnonzero(same)
+    some = rows_where(same)
     if len(some):
         same[some] = _same_lines(batch, past, claim[some], earlier[some])
     return same

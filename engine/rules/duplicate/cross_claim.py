@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import ABSENT, code36
-from engine.columns import PROFESSIONAL, Batch, Bools, Ints
+from engine.columns import PROFESSIONAL, Batch, Bools, Ints, rows_where
 from engine.past import Past, SeenPairs
 from engine.policy import Params
 from engine.reference import ANATOMIC, DISTINCT, REPEAT, Reference
@@ -191,7 +191,7 @@ _PARTS: Final = ("26", "TC", "54", "55", "56", "62", "66", "80", "81", "82", "AS
 def find(batch: Batch, reference: Reference, past: Past, params: Params) -> Hits:
     """A service stands on another claim of the member, day and provider; nothing sets it apart."""
     lines, other = batch.lines, past.lines
-    seen = past.pairs_of_day(batch, np.flatnonzero(lines.procedure > 0))
+    seen = past.pairs_of_day(batch, rows_where(lines.procedure > 0))
     seen = seen.where(lines.procedure[seen.line] == other.procedure[seen.earlier])
     seen = seen.where(past.same_provider(batch, seen))
     if len(seen):

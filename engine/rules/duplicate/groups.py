@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.facts import Facts
 from engine.reference import Reference
 from engine.rules.ncci.published_units import published_units
@@ -69,7 +69,7 @@ def _claim_and_code(batch: Batch, row: Ints) -> Ints:
 
 def _repeated_codes(batch: Batch) -> Ints:
     """Lines whose code is on another line of the claim: few, so that the exact keys are cheap."""
-    coded = np.flatnonzero(batch.lines.procedure > 0)
+    coded = rows_where(batch.lines.procedure > 0)
     key = _claim_and_code(batch, coded)
     order = np.argsort(key, kind="stable")
     same = key[order][1:] == key[order][:-1]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import Bools, Ints
+from engine.columns import Bools, Ints, rows_where
 
 
 def fitting(group: Ints, request: Ints, left: Ints) -> Bools:
@@ -40,7 +40,7 @@ def taken_before(group: Ints, request: Ints) -> Ints:
 def _sums(group: Ints, values: Ints) -> Ints:
     """Running sums of each group; groups lie together."""
     running = np.cumsum(values)
-    start = np.flatnonzero(np.diff(group, prepend=-1))
+    start = rows_where(np.diff(group, prepend=-1))
     before = (running - values)[start]
     width = np.diff(np.append(start, len(group)))
     return running - np.repeat(before, width)

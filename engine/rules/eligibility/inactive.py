@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import MISSING_PERSON_ID, Batch, Bools, Dates, Ints
+from engine.columns import MISSING_PERSON_ID, Batch, Bools, Dates, Ints, rows_where
 from engine.members import EligibilitySpans, Members, holds_on, rows_about
 from engine.rules.rule import (
     Action,
@@ -207,7 +207,7 @@ def find(batch: Batch, members: Members) -> Hits:
     outside, longer = np.zeros((2, len(lines)), np.bool_)
     outside[asked[~begins]] = True
     longer[asked[begins & ~ends_covered & (last_day > first_day)[asked]]] = True
-    row = np.flatnonzero(outside | longer)
+    row = rows_where(outside | longer)
     if not len(row):
         return Hits.none(*nameless)
 
@@ -257,7 +257,7 @@ def _not_within_one_span(
 ) -> Ints:
     """Lines of the claims that no single span holds as a whole: few, where most are covered."""
     claims = batch.claims
-    claim = np.flatnonzero(claims.lines > 0)
+    claim = rows_where(claims.lines > 0)
     if not len(claim):
         return np.empty(0, np.int64)
     begin = np.minimum.reduceat(first_day, claims.line_start[claim])
@@ -267,7 +267,7 @@ def _not_within_one_span(
     held &= holds_on(spans.effective[row], spans.termination[row], end[place])
     covered = np.zeros(len(claims), np.bool_)
     covered[claim[place[held]]] = True
-    return np.flatnonzero(~batch.of_line(covered))
+    return rows_where(~batch.of_line(covered))
 
 
 def _spans_of(batch: Batch, spans: EligibilitySpans, claim: Ints) -> tuple[Ints, Ints]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.columns import Batch, Bools, Dates, Ints, Table
+from engine.columns import Batch, Bools, Dates, Ints, Table, rows_where
 from engine.facts import Facts
 from engine.members import Members
 from engine.past import Past
@@ -278,7 +278,7 @@ def _hits(
     requests: Requests, groups: Groups, served: _Served, found: Matches, price: Ints, batch: Batch
 ) -> Hits:
     beyond = served.requested - served.covered
-    over = np.flatnonzero(beyond > 0)
+    over = rows_where(beyond > 0)
     line, row, group = requests.line[over], requests.row[over], requests.group[over]
     columns = {name: column[row] for name, column in found.listing.columns.items()}
     beyond, requested = beyond[over], served.requested[over]

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, Table
+from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, Table, distinct_values, rows_where
 from engine.facts import Facts
 from engine.joins import equal_in
 from engine.members import Authorizations, Members, holds_on, rows_about
@@ -203,7 +203,7 @@ def _lines_that_need_one(
     ).found(len(batch.lines))
     if not needs.any():
         return np.empty(0, np.int64)
-    return np.flatnonzero(needs & ~_emergency(batch))
+    return rows_where(needs & ~_emergency(batch))
 
 
 def _emergency(batch: Batch) -> Bools:
@@ -269,8 +269,8 @@ def _serve(
     order = np.lexsort((fits.row, -left[fits.row], ~fits.named, fits.place))
     choice_place, choice = fits.place[order], fits.row[order]
     viewer, taker = _takers(batch, past, asked)
-    begin = np.searchsorted(choice_place, taker)
-    width = np.searchsorted(choice_place, taker, side="right") - begin
+    begin = choice_place.searchsorted(taker)
+    width = choice_place.searchsorted(taker, side="right") - begin
     place = np.repeat(np.arange(len(taker)), width)
     turn = np.arange(len(place)) - np.repeat(np.cumsum(width) - width, width)
     row = choice[turn + np.repeat(begin, width)]
@@ -278,7 +278,7 @@ def _serve(
     purse_left = left[purses % (len(left) + 1)]
     served = np.zeros(len(taker), np.bool_)
     for number in range(int(width.max(initial=0))):
-        trying = np.flatnonzero((turn == number) & ~served[place])
+        trying = rows_where((turn == number) & ~served[place])
         request = lines.units_milli[asked[taker[place[trying]]]]
         got = fitting(purse[trying], request, purse_left)
         served[place[trying[got]]] = True
@@ -296,8 +296,8 @@ def _takers(batch: Batch, past: Past, asked: Ints) -> tuple[Ints, Ints]:
     Lines are places in `asked`; claims of earlier messages are in what the payer has entered.
     """
     claim = batch.lines.claim[asked].astype(np.int64)
-    viewer, earlier = past.claim_pairs(batch, np.unique(claim), among=past.claim_message >= 0)
-    other = np.searchsorted(batch.claims.ordinal, past.claim_ordinal[earlier])
+    viewer, earlier = past.claim_pairs(batch, distinct_values(claim), among=past.claim_message >= 0)
+    other = batch.claims.ordinal.searchsorted(past.claim_ordinal[earlier])
     place, takers = equal_in(claim, other)
     viewers = np.concatenate([viewer[place], claim])
     takers = np.concatenate([takers, np.arange(len(asked))])
@@ -314,7 +314,7 @@ def _hits(batch: Batch, authorizations: Authorizations, lacking: Ints, pairs: _P
     )
     nearness = np.where(pairs.nearness == _FITS, short, pairs.nearness)
     order = np.lexsort((pairs.row, nearness + _NAMED * pairs.named, pairs.line))
-    last = np.flatnonzero(np.diff(pairs.line[order], append=-1))
+    last = rows_where(np.diff(pairs.line[order], append=-1))
     best = order[last]
     line, row = pairs.line[best], pairs.row[best]
     found, units_left = np.full(count, _NONE, np.int64), np.full(count, -1, np.int64)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import Batch, Ints
+from engine.columns import Batch, Ints, rows_where
 from engine.facts import Facts
 from engine.members import Members, holds_on, rows_about
 from engine.rules.listed import rows_of_lines
@@ -20,7 +20,7 @@ def plans_of_lines(batch: Batch, members: Members) -> Ints:
     """Return each line's plan: the claim's, else the one that the member is in on the day."""
     plan = batch.of_line(batch.claims.plan).astype(np.int64)
     spans = members.eligibility
-    unstated = np.flatnonzero(plan == ANY)
+    unstated = rows_where(plan == ANY)
     if spans is None or not len(unstated):
         return plan
     claim = batch.lines.claim[unstated]

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.rules.rule import Hits, NotEvaluated
 
 NO_LINE = -1
@@ -27,14 +27,14 @@ class Faults:
     @classmethod
     def on_claims(cls, kind: int, mask: Bools, **evidence: NDArray[Any]) -> Self:
         """Return a fault for each claim of the mask; evidence are columns over the claims."""
-        claim = np.flatnonzero(mask)
+        claim = rows_where(mask)
         taken = {name: column[claim] for name, column in evidence.items()}
         return cls(kind, claim, np.full(len(claim), NO_LINE), taken)
 
     @classmethod
     def on_lines(cls, batch: Batch, kind: int, mask: Bools, **evidence: NDArray[Any]) -> Self:
         """Return a fault for each line of the mask; evidence are columns over the lines."""
-        line = np.flatnonzero(mask)
+        line = rows_where(mask)
         taken = {name: column[line] for name, column in evidence.items()}
         return cls(kind, batch.lines.claim[line], line, taken)
 
@@ -58,7 +58,7 @@ def hits_of(
         name: np.concatenate([fault.evidence[name] for fault in faults])[order]
         for name in faults[0].evidence
     }
-    on_line = np.flatnonzero(line != NO_LINE)
+    on_line = rows_where(line != NO_LINE)
     return Hits(
         claim=claim,
         line_hit=on_line,

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import ABSENT, code36
-from engine.columns import POS_INVALID, Batch, Bools, Dates, Ints
+from engine.columns import POS_INVALID, Batch, Bools, Dates, Ints, rows_where
 from engine.facts import Facts
 from engine.reference import BILLABLE, HEADER, NOT_IN_SET, Reference
 from engine.rules.format import patterns
@@ -187,7 +187,7 @@ def _lines(
     lines, position = batch.lines, np.zeros(len(batch.lines), np.int64)
     coded = (lines.procedure != ABSENT) & (lines.qualifier != _HIPPS)
     # What the fee schedule holds is written well: patterns are for the few codes that it lacks.
-    odd = np.flatnonzero(coded & (facts.mpfs_code < 0))
+    odd = rows_where(coded & (facts.mpfs_code < 0))
     written = coded.copy()
     written[odd] = patterns.is_procedure(lines.procedure[odd])
     unknown, gaps = _unknown_procedures(batch, reference, written)
@@ -219,7 +219,7 @@ def _unknown_procedures(
     # Letters come after digits in the integers of codes, and only Level II begins with a letter.
     level_ii = written & (lines.procedure >= _LEVEL_II_FIRST)
     level_ii &= (lines.procedure < _DENTAL_FIRST) | (lines.procedure >= _DENTAL_END)
-    row = np.flatnonzero(level_ii)
+    row = rows_where(level_ii)
     code, day = lines.procedure[row], lines.service_from[row]
     unknown, unreleased = np.zeros(len(lines), np.bool_), np.zeros(len(lines), np.bool_)
     unreleased[row] = reference.hcpcs.release_at(day) < 0
@@ -232,7 +232,7 @@ def _unknown_procedures(
 
 def _modifiers(modifiers: Ints) -> tuple[Bools, Ints]:
     """Lines with a misspelt modifier, and the place of the first one."""
-    used = np.flatnonzero(modifiers[:, 0] != ABSENT)
+    used = rows_where(modifiers[:, 0] != ABSENT)
     given = modifiers[used]
     misspelt = (given != ABSENT) & ~patterns.matches(given, patterns.MODIFIER)
     any_bad, first = np.zeros(len(modifiers), np.bool_), np.zeros(len(modifiers), np.int64)
@@ -255,7 +255,7 @@ def _claims(batch: Batch) -> list[Faults]:
 
 def _misspelt(codes: Ints, pattern: patterns.Pattern) -> Bools:
     """Return which codes are there and are not written like the pattern."""
-    given = np.flatnonzero(codes != ABSENT)
+    given = rows_where(codes != ABSENT)
     misspelt = np.zeros(len(codes), np.bool_)
     misspelt[given] = ~patterns.matches(codes[given], pattern)
     return misspelt
@@ -268,7 +268,7 @@ def _diagnoses(batch: Batch, reference: Reference) -> tuple[list[Faults], tuple[
     state = icd10cm.state(diagnoses.code, day[diagnoses.claim])
     judged = ~unreleased[diagnoses.claim]
     # What the set holds is written well: patterns are for the few that it does not hold.
-    odd = np.flatnonzero((state != BILLABLE) & (diagnoses.code != ABSENT))
+    odd = rows_where((state != BILLABLE) & (diagnoses.code != ABSENT))
     written = np.ones(len(diagnoses), np.bool_)
     written[odd] = patterns.is_diagnosis(diagnoses.code[odd])
     present = diagnoses.code != ABSENT
@@ -294,7 +294,7 @@ def _diagnosis_day(batch: Batch) -> Dates:
 
 def _icd_procedures(batch: Batch) -> Faults:
     procedures = batch.icd_procedures
-    first = np.searchsorted(procedures.claim, procedures.claim)
+    first = procedures.claim.searchsorted(procedures.claim)
     return _of_claims(
         _ICD_PROCEDURE,
         ~patterns.matches(procedures.code, patterns.ICD_PROCEDURE),
@@ -306,7 +306,7 @@ def _icd_procedures(batch: Batch) -> Faults:
 
 def _of_claims(kind: int, mask: Bools, claim: Ints, code: Ints, position: Ints) -> Faults:
     """Faults of codes that stand on the claim."""
-    row = np.flatnonzero(mask)
+    row = rows_where(mask)
     evidence = {"code": code[row], "position": position[row]}
     return Faults(kind, claim[row], np.full(len(row), NO_LINE), evidence)
 

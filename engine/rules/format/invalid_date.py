@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.calendar import completed_years
-from engine.columns import Batch, Bools, Claims
+from engine.columns import Batch, Bools, Claims, rows_where
 from engine.policy import Params
 from engine.rules.format.faults import Faults, hits_of
 from engine.rules.rule import (
@@ -188,7 +188,7 @@ def _too_old(claims: Claims, params: Params) -> Bools:
     """Claims of patients beyond the greatest age; only who is near it is counted in years."""
     years_max = params["age_years_max"]
     lived_days = (claims.service_from - claims.birth_date).astype(np.int64)
-    old = np.flatnonzero(lived_days >= years_max * _DAYS_PER_YEAR_MIN)
+    old = rows_where(lived_days >= years_max * _DAYS_PER_YEAR_MIN)
     beyond = np.zeros(len(claims), np.bool_)
     beyond[old] = completed_years(claims.birth_date[old], claims.service_from[old]) > years_max[old]
     return beyond

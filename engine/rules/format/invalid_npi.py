@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import ABSENT
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.rules.format.faults import Faults, hits_of
 from engine.rules.format.npi import is_npi
 from engine.rules.rule import (
@@ -106,7 +106,7 @@ def find(batch: Batch) -> Hits:
 
 
 def _impossible(npi: Ints) -> Bools:
-    given = np.flatnonzero(npi != ABSENT)
+    given = rows_where(npi != ABSENT)
     impossible = np.zeros(len(npi), np.bool_)
     impossible[given] = ~is_npi(npi[given])
     return impossible

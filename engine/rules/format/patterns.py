@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Bools, Ints
+from engine.columns import Bools, Ints, rows_where
 
 _CHARACTERS: Final = digits + ascii_uppercase
 
@@ -61,7 +61,7 @@ _POWERS: Final = np.array([36**n for n in range(10)], np.int64)
 def is_procedure(codes: Ints) -> Bools:
     """Return which codes are written like a CPT or HCPCS code."""
     good = matches(codes, CATEGORY_I)
-    rest = np.flatnonzero(~good)
+    rest = rows_where(~good)
     good[rest] = matches(codes[rest], CATEGORY_OTHER) | matches(codes[rest], LEVEL_II)
     return good
 
@@ -69,6 +69,6 @@ def is_procedure(codes: Ints) -> Bools:
 def is_diagnosis(codes: Ints) -> Bools:
     """Return which codes are written like an ICD-10-CM code: a category and up to four more."""
     shortest, longest = _DIAGNOSIS_LENGTH
-    length = np.searchsorted(_POWERS, codes, side="right") - 1
+    length = _POWERS.searchsorted(codes, side="right") - 1
     category = codes // _POWERS[np.clip(length - shortest, 0, None)]
     return (length <= longest) & matches(category, _DIAGNOSIS_CATEGORY)

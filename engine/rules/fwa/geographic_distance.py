@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.policy import Params
 from engine.reference import Reference
 from engine.rules.rule import (
@@ -103,7 +103,7 @@ def find(batch: Batch, reference: Reference, params: Params) -> Hits:
     if not centroids.loaded:
         return Hits.none(NotEvaluated("no_dataset", claims=limit > 0))
     asked = batch.of_line((limit > 0) & (claims.patient_zip5 > 0)) & ~_exempt(batch, params)
-    line_of = np.flatnonzero(asked & (lines.zip5 > 0))
+    line_of = rows_where(asked & (lines.zip5 > 0))
     home, here = claims.patient_zip5[lines.claim[line_of]], lines.zip5[line_of]
     km, known = _km(centroids, batch, line_of, home, here)
     farthest = np.zeros(len(claims), np.int64)

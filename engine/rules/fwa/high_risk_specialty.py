@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import Batch
+from engine.columns import Batch, rows_where
 from engine.reference import Reference
 from engine.rules.listed import gap_of
 from engine.rules.rule import (
@@ -69,11 +69,11 @@ def find(batch: Batch, reference: Reference) -> Hits:
     if not (biller.any() or renderer.any()):
         return Hits.none(*gap_of(listing))
     shown = np.zeros(len(claims), np.int64)
-    at = np.flatnonzero(renderer)
+    at = rows_where(renderer)
     found = listing.match(lines.taxonomy[at], lines.service_from[at])
     # The first line of a claim is written last, and the biller goes before all lines.
     shown[lines.claim[at[found.place[::-1]]]] = lines.taxonomy[at[found.place[::-1]]]
-    at = np.flatnonzero(biller)
+    at = rows_where(biller)
     found = listing.match(claims.billing_taxonomy[at], claims.service_from[at])
     shown[at[found.place]] = claims.billing_taxonomy[at[found.place]]
     return Hits.on_claims(shown > 0, evidence={"taxonomy": shown})

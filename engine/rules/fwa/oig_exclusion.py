@@ -11,7 +11,9 @@ from engine.columns import (
     Batch,
     Bools,
     Ints,
+    distinct_values,
     one_of,
+    rows_where,
 )
 from engine.reference import (
     EXCLUDED,
@@ -236,10 +238,10 @@ def _matches(batch: Batch, reference: Reference) -> tuple[Ints, Ints, Ints, Ints
     """Claims with a listed provider, and the strongest match of each: role, line, how listed."""
     row, role, npi = _probes(batch)
     state = reference.leie.excluded(npi, batch.lines.service_from[row])
-    found = np.flatnonzero(state != 0)
+    found = rows_where(state != 0)
     row, role = row[found], role[found]
     listed = _listed(batch, reference, row, npi[found], state[found])
-    kept = np.flatnonzero(listed != _UNLISTED)
+    kept = rows_where(listed != _UNLISTED)
     names, name_role = _names(batch, reference)
     row, role = np.append(row[kept], names), np.append(role[kept], name_role)
     listed = np.append(listed[kept], np.full(len(names), _NAMED_LIST))
@@ -282,7 +284,7 @@ def _names(batch: Batch, reference: Reference) -> tuple[Ints, Ints]:
     ):
         claim, specialty = reference.leie.of_name(name, state, claims.service_from)
         same = listing.match(taxonomy[claim], claims.service_from[claim])
-        named = np.unique(claim[same.place[same["specialty"] == specialty[same.place]]])
+        named = distinct_values(claim[same.place[same["specialty"] == specialty[same.place]]])
         found.append((claims.line_start[named], np.full(len(named), CLAIM_ROLES.index(role))))
     rows, roles = (np.concatenate(each) for each in zip(*found, strict=True))
     return rows, roles
@@ -294,7 +296,7 @@ def _probes(batch: Batch) -> tuple[Ints, Ints, Ints]:
     The claim's own roles are asked once for each run of lines of one day, not once for each line.
     """
     lines, claims = batch.lines, batch.claims
-    new_day = np.flatnonzero(_first_of_day(batch))
+    new_day = rows_where(_first_of_day(batch))
     every = np.arange(len(lines))
     inherited = (lines.rendering_npi == batch.of_line(claims.rendering_npi)) | (
         lines.rendering_npi == batch.of_line(claims.billing_npi)
@@ -304,7 +306,7 @@ def _probes(batch: Batch) -> tuple[Ints, Ints, Ints]:
         (every, np.where(inherited, 0, lines.rendering_npi)),
         *((every, getattr(lines, f"{role}_npi")) for role in LINE_ROLES[1:]),
     ]
-    given = [np.flatnonzero(npi > 0) for _, npi in columns]
+    given = [rows_where(npi > 0) for _, npi in columns]
     rows = [row[at] for (row, _), at in zip(columns, given, strict=True)]
     npis = [npi[at] for (_, npi), at in zip(columns, given, strict=True)]
     roles = np.repeat(np.arange(len(columns)), [len(at) for at in given])

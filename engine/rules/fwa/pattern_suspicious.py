@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.facts import Facts
 from engine.past import pointed_diagnoses
 from engine.policy import Params
@@ -108,7 +108,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hi
     )
     starts = np.ones(len(groups), np.bool_)
     starts[1:] = (groups[1:, :2] != groups[:-1, :2]).any(axis=1)
-    first = np.flatnonzero(starts)
+    first = rows_where(starts)
     count = np.diff(np.append(first, len(groups)))
     # A code may belong to several families, so that families are not lines.
     billed = np.unique(np.stack([claim[kept], code[kept], found.place[at[kept]]], axis=1), axis=0)

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.reference import Reference
 from engine.rules.fwa.roles import CLAIM_ROLES, LINE_ROLES
 from engine.rules.rule import (
@@ -82,6 +82,6 @@ def find(batch: Batch, reference: Reference) -> Hits:
 def _watched(listing: Listing, number: Ints, batch: Batch, claim: Ints) -> Ints:
     """Claims in which one of these numbers is on the list on the claim's first day."""
     listed: Bools = listing.covers(number)
-    at = np.flatnonzero(listed & (number > 0))
+    at = rows_where(listed & (number > 0))
     found = listing.match(number[at], batch.claims.service_from[claim[at]])
     return claim[at[found.place]]

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.facts import Facts
 from engine.reference import Reference
 from engine.rules.pairs import codes_of_sessions, pairs_within
@@ -86,7 +86,7 @@ _UNITS_MIN_MILLI: Final = 2000
 def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
     """A line with 50 also has a side, two units, or another line of its code that day."""
     both = batch.has_modifier(_BOTH_SIDES)
-    rows = np.flatnonzero(both)
+    rows = rows_where(both)
     sided = batch.has_modifier(*_SIDES)
     units = batch.lines.units_milli
     line, partner = _other_lines(batch, facts, rows)
@@ -94,8 +94,8 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
     conflict = np.select([sided, units >= _UNITS_MIN_MILLI, beside], [1, 2, 3], 0) * both
     return Hits.on_groups(
         batch,
-        np.flatnonzero(conflict),
-        np.flatnonzero(conflict),
+        rows_where(conflict),
+        rows_where(conflict),
         partner=(partner, line),
         evidence={
             "conflict": conflict,
@@ -108,7 +108,7 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
 def _other_lines(batch: Batch, facts: Facts, rows: Ints) -> tuple[Ints, Ints]:
     """Pairs of a line with 50 and another line of the same code, session, component and role."""
     claims = np.bincount(batch.lines.claim[rows], minlength=len(batch.claims)) > 0
-    candidates = np.flatnonzero(batch.of_line(claims) & (batch.lines.procedure > 0))
+    candidates = rows_where(batch.of_line(claims) & (batch.lines.procedure > 0))
     group = np.zeros(len(batch.lines), np.int64)
     group[candidates] = codes_of_sessions(batch, candidates, facts.session)
     line, partner = pairs_within(group, rows[batch.lines.procedure[rows] > 0], candidates)

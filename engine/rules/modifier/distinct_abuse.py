@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, distinct_values, rows_where
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.history import History
 from engine.policy import Params
@@ -140,7 +140,7 @@ def find(
     served = distinct & pair_edits.lines.any
     alone = served & ~_in_pairs(pair_edits, len(distinct), _BYPASS)
     useless = alone & ~_apart_by_line(batch, reference, facts, alone)
-    claim = np.unique(batch.lines.claim[served])
+    claim = distinct_values(batch.lines.claim[served])
     share, peers, counted = _shares(batch, history, claim, params["lines_min"])
     often = served & ~useless & batch.of_line(share > peers)
     never = _in_pairs(pair_edits, len(distinct), 0)
@@ -187,11 +187,11 @@ def _apart_by_line(batch: Batch, reference: Reference, facts: Facts, lines: Bool
         (SETTING_HOSPITAL, reference.mue_hospital),
         (SETTING_DME, reference.mue_dme),
     ):
-        asked = np.flatnonzero(lines & (facts.setting == setting))
+        asked = rows_where(lines & (facts.setting == setting))
         apart[asked] = table.mai[table.rows(code[asked], day[asked])] == _MAI_LINE
     if not apart.any():
         return apart
-    coded = np.flatnonzero(code > 0)
+    coded = rows_where(code > 0)
     group = codes_of_sessions(batch, coded, facts.session)
     several = np.zeros(len(lines), np.bool_)
     several[coded] = np.bincount(group, minlength=len(lines))[group] > 1
@@ -218,6 +218,6 @@ def _shares(
     if len(rates):
         order = np.argsort(rates.taxonomy)
         known, p95 = rates.taxonomy[order], rates.distinct_p95_e4[order]
-        at = np.minimum(np.searchsorted(known, batch.claims.billing_taxonomy), len(known) - 1)
+        at = np.minimum(known.searchsorted(batch.claims.billing_taxonomy), len(known) - 1)
         peers = np.where(known[at] == batch.claims.billing_taxonomy, p95[at], _ALL_E4)
     return share, peers, lines

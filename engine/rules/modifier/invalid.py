@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints, one_of
+from engine.columns import Batch, Bools, Ints, one_of, rows_where
 from engine.facts import MOD_26, MOD_TC, Facts
 from engine.policy import Params
 from engine.reference import ANATOMIC, GLOBAL_ZZZ, Reference
@@ -127,7 +127,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hi
         _without_sides(batch, reference, facts, used),
     )
     fault = np.select(faults, range(1, len(_FAULTS)), 0)
-    shown = np.flatnonzero(fault)[::-1]
+    shown = rows_where(fault)[::-1]
     modifier_of, fault_of = np.zeros((2, len(batch.lines)), np.int64)
     modifier_of[used.line[shown]], fault_of[used.line[shown]] = used.code[shown], fault[shown]
     return Hits.on_lines(
@@ -159,7 +159,7 @@ def _against_indicators(
     """Professional lines whose modifier asks for what the code does not have."""
     mpfs, row = reference.mpfs, facts.mpfs_code[used.line]
     known = batch.professional[used.line] & (row >= 0)
-    component = np.flatnonzero(known & one_of(used.code, _COMPONENTS))
+    component = rows_where(known & one_of(used.code, _COMPONENTS))
     at = used.line[component]
     no_component = np.zeros(len(used.line), np.bool_)
     no_component[component] = (

@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints, one_of
+from engine.columns import Batch, Bools, Ints, one_of, rows_where
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.past import Past, SeenPairs
 from engine.policy import Params
@@ -215,12 +215,12 @@ def find(
     addons, code, day = reference.addons, batch.lines.procedure, batch.lines.service_from
     settings = (SETTING_PRACTITIONER, SETTING_HOSPITAL, SETTING_DME)
     lines = served(batch, facts, ((addons, settings),))
-    asked = np.flatnonzero(lines.any)
+    asked = rows_where(lines.any)
     types = np.zeros(len(code), np.uint8)
     types[asked] = addons.types(code[asked], day[asked])
     shared = one_of(code, [code36(text) for text in params.words("shared_care_codes")])
-    addon, primary = _listed_pairs(batch, reference, facts, np.flatnonzero(types), asked, shared)
-    elsewhere = _listed_elsewhere(batch, reference, past, np.flatnonzero(types), shared)
+    addon, primary = _listed_pairs(batch, reference, facts, rows_where(types), asked, shared)
+    elsewhere = _listed_elsewhere(batch, reference, past, rows_where(types), shared)
     paid_elsewhere = _mask(past.counted(elsewhere).line, len(code))
     supported = _supported(types, addon, primary, ~denied, paid_elsewhere)
     missing = (types > 0) & ~supported
@@ -229,7 +229,7 @@ def find(
     listed = np.bincount(addon, minlength=len(code))
     closed = types & (TYPE_1 | TYPE_2 | TYPE_3) == TYPE_1
     variant = np.select([~closed, shared], [_OPEN_LIST, _SHARED], _CLOSED_LIST)
-    row = np.flatnonzero(missing & ~contractor)
+    row = rows_where(missing & ~contractor)
     of_hit = np.isin(addon, row)
     return Hits.on_groups(
         batch,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints
+from engine.columns import Batch, Bools, Dates, Ints, distinct_values, rows_where
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.past import Past
 from engine.policy import Params
@@ -205,7 +205,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past, params: P
     own = batch.lines
     excluded = [code36(text) for text in params.words("modifiers_excluded")]
     judged = (limit >= 0) & ~batch.has_modifier(*excluded) & (own.unit_basis != _MINUTES)
-    rows = np.flatnonzero(judged)
+    rows = rows_where(judged)
     by_day = codes_of_sessions(batch, rows, facts.session)
     by_line = indicator[rows] == _BY_LINE
     group = np.where(by_line, rows, by_day)
@@ -262,7 +262,7 @@ def _units_elsewhere(
     seen = seen.where(~left_out & (other.unit_basis[seen.earlier] != _MINUTES))
     of_line = np.full(count, -1, np.int64)
     of_line[rows] = group
-    key = np.unique(of_line[seen.line] * len(past) + seen.earlier)
+    key = distinct_values(of_line[seen.line] * len(past) + seen.earlier)
     at, earlier = key // len(past), key % len(past)
     divide = params["divide_spans"][batch.lines.claim[at]] != 0
     each = units_a_day(
@@ -286,7 +286,7 @@ def _limits(
     lines = served(batch, facts, by_setting)
     limit, indicator = np.full((2, len(code)), -1, np.int64)
     for (table, _), mask in zip(by_setting, lines.by_table, strict=True):
-        asked = np.flatnonzero(mask)
+        asked = rows_where(mask)
         row = table.rows_of_lines(facts.distinct_codes, code[asked], day[asked])
         limit[asked] = np.where(row >= 0, table.limit[row], -1)
         indicator[asked] = table.mai[row]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints, Table, one_of
+from engine.columns import Batch, Bools, Dates, Ints, Table, one_of, rows_where
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.past import Past, SeenPairs
 from engine.reference import ANATOMIC, DISTINCT, GLOBAL, OTHER, Reference
@@ -136,7 +136,7 @@ def pairs_across_claims(
     batch: Batch, reference: Reference, facts: Facts, past: Past, lines: Served
 ) -> PairsAcrossClaims:
     """Return every pair of a line and a paid one of another claim of its day and provider."""
-    asked = np.flatnonzero(lines.any) if len(past) else np.empty(0, np.int64)
+    asked = rows_where(lines.any) if len(past) else np.empty(0, np.int64)
     seen = past.counted(past.pairs_of_day(batch, asked))
     seen = seen.where(past.same_provider(batch, seen) & past.outpatient(seen))
     tables = (reference.ptp_practitioner, reference.ptp_hospital)
@@ -266,17 +266,17 @@ def _pairs_of_table(
 ) -> tuple[Ints | Dates, ...]:
     """The columns of `LinePairs` for the lines of one table."""
     code, day = batch.lines.procedure, batch.lines.service_from
-    known = _worth_probing(code, table, facts.session, np.flatnonzero(served_lines))
+    known = _worth_probing(code, table, facts.session, rows_where(served_lines))
     found = [
         (left[some], right[some], row[some])
         for left, right in pair_blocks(facts.session, known, known)
         for row in [table.rows(code[left], code[right], day[left])]
-        for some in [np.flatnonzero(row >= 0)]
+        for some in [rows_where(row >= 0)]
     ]
     left, right, row = map(np.concatenate, zip(*found, strict=True))
     indicator = table.indicator[row]
     bypassed = indicator == _BYPASS
-    may_be = np.flatnonzero(bypassed)
+    may_be = rows_where(bypassed)
     bypassed[may_be] = _separated(batch, reference, facts, left[may_be], right[may_be])
     return (
         left,
@@ -292,7 +292,7 @@ def _pairs_of_table(
 def _worth_probing(code: Ints, table: PairEdits, session: Ints, lines: Ints) -> Ints:
     """Drop the lines of long sessions whose code is in no edit; in short ones pairs are cheaper."""
     sizes = np.bincount(session[lines], minlength=len(session))
-    long = np.flatnonzero(sizes[session[lines]] > _LONG_SESSION)
+    long = rows_where(sizes[session[lines]] > _LONG_SESSION)
     keep = np.ones(len(lines), np.bool_)
     keep[long] = table.involves(code[lines[long]])
     return lines[keep]
@@ -309,7 +309,7 @@ def _separated(
     # One row per place of a modifier: a reduction over the first axis is ten times as fast.
     one, two = (batch.lines.modifiers[column].T.copy() for column in (column1, column2))
     separated = np.zeros(len(column1), np.bool_)
-    some = np.flatnonzero((one | two).any(axis=0))
+    some = rows_where((one | two).any(axis=0))
     separated[some] = _separating(
         reference,
         one.take(some, axis=1),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.columns import Batch, Bools, one_of
+from engine.columns import Batch, Bools, one_of, rows_where
 from engine.facts import SURGICAL_DAYS, Facts, global_days_of
 from engine.reference import Reference
 from engine.rules.earlier import PAID_BEFORE
@@ -224,8 +224,8 @@ def find(batch: Batch, reference: Reference, facts: Facts, pair_edits: FoundPair
     hits = find_bundled(batch, pair_edits, mutually_exclusive=False, case_before=_PAID_BEFORE)
     if not len(hits):
         return hits
-    denial = np.flatnonzero(hits.variant != _PAID_BEFORE)
-    line = hits.line[np.searchsorted(hits.line_hit, denial)]
+    denial = rows_where(hits.variant != _PAID_BEFORE)
+    line = hits.line[hits.line_hit.searchsorted(denial)]
     visit = facts.visit[line] & _beside_surgery(batch, reference, facts, pair_edits)[line]
     variant = np.full(len(hits), _PAID_BEFORE)
     variant[denial] = np.where(visit, _VISIT, _PROCEDURE)

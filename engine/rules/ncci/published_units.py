@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import Batch, Ints
+from engine.columns import Batch, Ints, rows_where
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.reference import Reference
 
@@ -24,7 +24,7 @@ def published_units(
         (SETTING_HOSPITAL, reference.mue_hospital),
         (SETTING_DME, reference.mue_dme),
     ):
-        here = np.flatnonzero(facts.setting[row] == setting)
+        here = rows_where(facts.setting[row] == setting)
         at = row[here]
         found = table.rows(batch.lines.procedure[at], batch.lines.service_from[at])
         limit[here] = np.where(found >= 0, table.limit[found], -1)

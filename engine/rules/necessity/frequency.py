@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Dates, Ints
+from engine.columns import Batch, Bools, Dates, Ints, rows_where
 from engine.facts import Facts
 from engine.joins import equal_in
 from engine.members import Members, rows_about
@@ -100,7 +100,7 @@ def used_for_life(
     NaT where none says anything, or where one counts all that was committed.
     """
     used, as_of = np.zeros(len(limits), np.int64), np.full(len(limits), "NaT", "datetime64[D]")
-    for_life = np.flatnonzero(limits["window"] == LIFETIME)
+    for_life = rows_where(limits["window"] == LIFETIME)
     table = members.accumulators
     if table is None or not len(for_life):
         return used, as_of
@@ -123,7 +123,7 @@ def full_months(batch: Batch, limits: Matches, before: Before) -> Ints:
 def _of_claim(batch: Batch, facts: Facts, limits: Matches) -> tuple[NDArray[Any], ...]:
     lines = batch.lines
     covered = limits.listing.covers(facts.distinct_codes)[facts.distinct_code]
-    candidates = np.flatnonzero(covered)
+    candidates = rows_where(covered)
     owner = lines.claim[candidates]
     asked = lines.claim[limits.place]
     at, place = equal_in(owner, asked)
@@ -146,7 +146,7 @@ def _of_past(batch: Batch, past: Past, limits: Matches) -> tuple[NDArray[Any], .
     on = batch.lines.service_from[line]
     pairs = past.counted(past.pairs(batch, line, on - _LONG_AGO, on))
     order = np.argsort(where, kind="stable")
-    asked = np.searchsorted(line, pairs.line)
+    asked = line.searchsorted(pairs.line)
     pair, place = equal_in(where[order], asked)
     at, earlier = order[place], pairs.earlier[pair]
     lines = past.lines

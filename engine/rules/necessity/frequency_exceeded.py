@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import Batch, Bools, Dates, Ints
+from engine.columns import Batch, Bools, Dates, Ints, rows_where
 from engine.facts import Facts
 from engine.members import Members
 from engine.past import Past
@@ -197,7 +197,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past, members: 
     amount = np.bincount(at, amounts_milli(limits, at, before.units_milli[inside]), count)
     own = amounts_milli(limits, every, batch.lines.units_milli[limits.place])
     counted = amount.astype(np.int64) + own + used
-    over = np.flatnonzero(counted > limits["count_max"] * UNIT_MILLI)
+    over = rows_where(counted > limits["count_max"] * UNIT_MILLI)
     last, claim = np.full(count, "NaT", "datetime64[D]"), np.full(count, -1, np.int64)
     latest = last_before(before.where(inside))
     last[latest.at], claim[latest.at] = latest.day, latest.claim

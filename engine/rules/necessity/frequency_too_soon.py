@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import Batch
+from engine.columns import Batch, rows_where
 from engine.facts import Facts
 from engine.past import Past
 from engine.reference import Reference
@@ -131,7 +131,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past) -> Hits:
     months = full_months(batch, limits, last)
     days_min, months_min = limits["days_min"][last.at], limits["months_min"][last.at]
     by_days = (days_min >= 0) & (days < days_min)
-    soon = np.flatnonzero(by_days | ((months_min >= 0) & (months < months_min)))
+    soon = rows_where(by_days | ((months_min >= 0) & (months < months_min)))
     at = last.at[soon]
     line_of = limits.place[at]
     return Hits(

@@ -10,6 +10,7 @@ from engine.columns import (
     LOB_MEDICARE_FFS,
     Batch,
     Bools,
+    distinct_values,
     one_of,
 )
 from engine.facts import Facts
@@ -187,7 +188,7 @@ _OUTPATIENT_PLACES: Final = (19, 22, 24)
 def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hits:
     """A procedure of the inpatient-only list is billed for an outpatient."""
     listing = reference.listing("inpatient_only")
-    row = np.unique(rows_of_lines(listing, batch, facts).place)
+    row = distinct_values(rows_of_lines(listing, batch, facts).place)
     if not len(row):
         return Hits.none(*gap_of(listing))
     claims, lines = batch.claims, batch.lines

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, Batch, Bools, Ints
+from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, rows_where
 from engine.rules.rule import Kind
 
 OBSERVATION_EVIDENCE: Final = {
@@ -48,7 +48,7 @@ def observation(batch: Batch) -> Observation | None:
     if not hourly.any():
         return None
     outpatient = (claims.type == INSTITUTIONAL) & ~claims.inpatient
-    row = np.flatnonzero(hourly & (lines.unit_basis == _UNITS) & batch.of_line(outpatient))
+    row = rows_where(hourly & (lines.unit_basis == _UNITS) & batch.of_line(outpatient))
     claim, count = lines.claim[row], len(claims)
     milli = np.bincount(claim, lines.units_milli[row], count).astype(np.int64)
     documented = claims.has_documentation.copy()

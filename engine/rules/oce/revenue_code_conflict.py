@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import INSTITUTIONAL, Batch
+from engine.columns import INSTITUTIONAL, Batch, rows_where
 from engine.reference import Reference
 from engine.rules.listed import gap_of, pairs_with_rows
 from engine.rules.rule import (
@@ -110,7 +110,7 @@ def find(batch: Batch, reference: Reference) -> Hits:
     """Two lines of a claim and day carry revenue codes that exclude each other."""
     listing, lines = reference.listing("revenue_code_conflicts"), batch.lines
     institutional = batch.of_line(batch.claims.type == INSTITUTIONAL) & (lines.revenue > 0)
-    coded = np.flatnonzero(institutional)
+    coded = rows_where(institutional)
     found = listing.match(lines.revenue[coded], lines.service_from[coded])
     if not len(found):
         return Hits.none(*gap_of(listing))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.columns import INSTITUTIONAL, Batch
+from engine.columns import INSTITUTIONAL, Batch, rows_where
 from engine.reference import Reference
 from engine.rules.listed import gap_of
 from engine.rules.rule import (
@@ -111,7 +111,7 @@ def find(batch: Batch, reference: Reference) -> Hits:
     listing, lines = reference.listing("revenue_codes"), batch.lines
     if not listing.loaded:
         return Hits.none(*gap_of(listing))
-    coded = np.flatnonzero(batch.of_line(batch.claims.type == INSTITUTIONAL) & (lines.revenue > 0))
+    coded = rows_where(batch.of_line(batch.claims.type == INSTITUTIONAL) & (lines.revenue > 0))
     if not len(coded):
         return Hits.none()
     found = listing.match(lines.revenue[coded], lines.service_from[coded])

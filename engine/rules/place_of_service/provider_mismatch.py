@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, one_of
+from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, distinct_values, one_of, rows_where
 from engine.facts import Facts
 from engine.joins import equal_in
 from engine.past import Past, SeenPairs
@@ -293,7 +293,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past, params: P
     taxonomy = np.zeros(len(lines), np.int64)
     named = batch.professional & (lines.place_of_service >= 0)
     for asked in (batch.of_line(batch.claims.billing_taxonomy), lines.taxonomy):
-        row = np.flatnonzero(named & _spoken_of(listing, asked))
+        row = rows_where(named & _spoken_of(listing, asked))
         if not len(row):
             continue
         found = listing.match(asked[row], lines.service_from[row])
@@ -321,7 +321,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past, params: P
 
 def _spoken_of(listing: Listing, taxonomy: Ints) -> Bools:
     """Lines whose taxonomy has rows; neighbours share one, and each run of them asks once."""
-    begins = np.append(0, np.flatnonzero(np.diff(taxonomy)) + 1)[: len(taxonomy)]
+    begins = np.append(0, rows_where(np.diff(taxonomy)) + 1)[: len(taxonomy)]
     known = listing.covers(taxonomy[begins]) & (taxonomy[begins] > 0)
     return np.repeat(known, np.diff(begins, append=len(taxonomy)))
 
@@ -352,7 +352,7 @@ def _in_a_facility(batch: Batch, facts: Facts, past: Past, params: Params) -> _E
     center = _of_surgical_centers(past)
     if not (outpatient.any() or inpatient.any() or center.any()):
         return _Elsewhere(nothing, nothing, nothing)
-    office = np.flatnonzero(batch.professional & (batch.lines.place_of_service == _OFFICE))
+    office = rows_where(batch.professional & (batch.lines.place_of_service == _OFFICE))
     member, earlier = batch.claims.member[batch.lines.claim[office]], past.claims.member
     visited = office[np.isin(member, np.append(earlier[outpatient], past.lines.member[center]))]
     pairs = past.counted(past.pairs_of_day(batch, visited))
@@ -398,7 +398,9 @@ def _within_stays(batch: Batch, past: Past, office: Ints, inpatient: Bools) -> t
     claims = past.claims
     paid = np.bincount(past.lines.claim[~past.lines.denied], minlength=len(claims)) > 0
     claim, stay = past.claim_pairs(
-        batch, np.unique(batch.lines.claim[office]), among=inpatient & ~claims.in_process & paid
+        batch,
+        distinct_values(batch.lines.claim[office]),
+        among=inpatient & ~claims.in_process & paid,
     )
     place, at = equal_in(batch.lines.claim[office], claim)
     line, stay = office[at], stay[place]

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, rows_where
 from engine.joins import equal_in
 from engine.reference import Reference
 from engine.rules.listed import gap_of
@@ -163,7 +163,7 @@ def find(batch: Batch, reference: Reference) -> Hits:
     asked[rows.place, rows["evidence"]] = True
     met[rows.place[holds], rows["evidence"][holds]] = True
     lacking = asked & ~met
-    missed = np.flatnonzero(lacking.any(axis=1))
+    missed = rows_where(lacking.any(axis=1))
     return Hits(
         claim=found.claim[missed],
         evidence={

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import INSTITUTIONAL, Batch
+from engine.columns import INSTITUTIONAL, Batch, rows_where
 from engine.reference import Reference
 from engine.rules.listed import gap_of
 from engine.rules.rule import (
@@ -113,7 +113,7 @@ def find(batch: Batch, reference: Reference) -> Hits:
     """A procedure is excluded under its revenue code, not among those allowed there, or missing."""
     listing, lines = reference.listing("revenue_code_procedures"), batch.lines
     institutional = batch.of_line(batch.claims.type == INSTITUTIONAL)
-    coded = np.flatnonzero(institutional & (lines.revenue > 0))
+    coded = rows_where(institutional & (lines.revenue > 0))
     found = listing.match(lines.revenue[coded], lines.service_from[coded])
     if not len(found):
         return Hits.none(*gap_of(listing))

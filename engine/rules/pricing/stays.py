@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.columns import Batch, Dates, Ints
+from engine.columns import Batch, Dates, Ints, rows_where
 from engine.tables.listing import Listing, Matches
 
 
@@ -26,7 +26,7 @@ class Stays:
 def stays(batch: Batch) -> Stays:
     """Return the inpatient claims of a pass that name a group."""
     claims = batch.claims
-    claim = np.flatnonzero(claims.inpatient & (claims.drg > 0))
+    claim = rows_where(claims.inpatient & (claims.drg > 0))
     discharged = claims.discharge_date[claim]
     day = np.where(np.isnat(discharged), claims.service_to[claim], discharged)
     return Stays(claim, claims.drg[claim].astype(np.int64), day)

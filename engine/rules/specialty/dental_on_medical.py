@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import ABSENT, code36
-from engine.columns import Batch
+from engine.columns import Batch, rows_where
 from engine.rules.format.patterns import DENTAL, matches
 from engine.rules.rule import (
     Action,
@@ -50,7 +50,7 @@ _LAST: Final = code36("D9999")
 def find(batch: Batch) -> Hits:
     """A line of a medical claim has a dental code, and no accident is named as the cause."""
     code = batch.lines.procedure
-    near = np.flatnonzero((code >= _FIRST) & (code <= _LAST))
+    near = rows_where((code >= _FIRST) & (code <= _LAST))
     dental = np.zeros(len(code), np.bool_)
     dental[near] = matches(code[near], DENTAL)
     accident = batch.of_line(batch.claims.accident_type) != ABSENT

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, Ints, one_of
+from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, Ints, one_of, rows_where
 from engine.facts import Facts
 from engine.members import Documents, Members, holds_on, rows_about
 from engine.policy import Params
@@ -128,7 +128,7 @@ def find(
     lines = batch.lines
     medicare = one_of(batch.of_line(batch.claims.line_of_business), _MEDICARE)
     free = medicare & (lines.service_from >= _ABOLITION)
-    abolished = _abolished(batch, np.flatnonzero(free & lines.has_medical_necessity_certificate))
+    abolished = _abolished(batch, rows_where(free & lines.has_medical_necessity_certificate))
     listing, documents = reference.listing("equipment_documents"), members.documents
     if not listing.loaded or documents is None:
         return replace(abolished, not_evaluated=(NotEvaluated("no_dataset"),))
@@ -168,7 +168,7 @@ def _missing(batch: Batch, documents: Documents, needed: Matches) -> Hits:
     nearest = np.full(count, -1, np.int64)
     order = np.argsort(last < day[place], kind="stable")
     nearest[place[order]] = row[order]
-    lacking = np.flatnonzero(~on_file)
+    lacking = rows_where(~on_file)
     nearest = nearest[lacking]
     there = nearest >= 0
     valid_from, valid_to = np.full((2, len(lacking)), np.datetime64("NaT"), "datetime64[D]")

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints
+from engine.columns import Batch, Bools, Dates, Ints, rows_where
 from engine.facts import Facts
 from engine.joins import equal_in
 from engine.past import Past
@@ -149,7 +149,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past) -> Hits:
     price = lines.purchase_price_cents[line_of]
     too_long: Bools = (months_max >= 0) & (month > months_max)
     too_dear = found["capped_at_purchase"][first] & (price > 0) & (together > price)
-    over = np.flatnonzero(too_long | too_dear)
+    over = rows_where(too_long | too_dear)
     return Hits(
         claim=lines.claim[line_of[over]],
         line_hit=np.arange(len(over)),
@@ -183,7 +183,7 @@ def _rented_before(batch: Batch, past: Past, line: Ints) -> tuple[Ints, Ints, In
     rented = past.lines.is_rental[earlier] | (past.lines.modifiers[earlier] == _RENTAL).any(axis=1)
     same = past.lines.procedure[earlier] == batch.lines.procedure[pairs.line]
     pairs = pairs.where(rented & same)
-    at, earlier = np.searchsorted(line, pairs.line), pairs.earlier
+    at, earlier = line.searchsorted(pairs.line), pairs.earlier
     # The lines of one claim before the line: of an earlier day, or named first on the same day.
     item = np.unique(np.stack([lines.claim[line], lines.procedure[line]]), axis=1,
         return_inverse=True)[1]  # fmt: skip

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Batch, Bools
+from engine.columns import Batch, Bools, rows_where
 from engine.facts import Facts
 from engine.pricing.allowed import Allowed, PriceStatus
 from engine.reference import Reference
@@ -143,9 +143,9 @@ def find(batch: Batch, reference: Reference, facts: Facts, allowed: Allowed) -> 
     )
     if not found.any():
         return Hits.none(*gaps)
-    row = np.flatnonzero(found)
-    payable = np.flatnonzero(batch.professional & (allowed.status == PriceStatus.PRICED))
-    left, right = pairs_within(facts.session, np.flatnonzero(beside), payable)
+    row = rows_where(found)
+    payable = rows_where(batch.professional & (allowed.status == PriceStatus.PRICED))
+    left, right = pairs_within(facts.session, rows_where(beside), payable)
     left, right = np.concatenate([left, listed.line]), np.concatenate([right, listed.other])
     pair = np.unique(np.stack([left, right], axis=1), axis=0)
     other = np.zeros(len(lines), np.int64)
@@ -155,7 +155,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, allowed: Allowed) -> 
         claim=lines.claim[row],
         line_hit=np.arange(len(row)),
         line=row,
-        partner_hit=np.searchsorted(row, pair[:, 0]),
+        partner_hit=row.searchsorted(pair[:, 0]),
         partner=pair[:, 1],
         variant=variant[row],
         evidence={
@@ -171,6 +171,6 @@ def _listed(batch: Batch, reference: Reference, facts: Facts) -> ListedPairs:
     """Lines that are incidental to another of their session, by the payer's pairs."""
     found = rows_of_lines(reference.listing("incidental_procedures"), batch, facts)
     coded: Bools = batch.lines.procedure > 0
-    others = np.flatnonzero(coded) if len(found) else found.place
+    others = rows_where(coded) if len(found) else found.place
     pairs = pairs_with_rows(found, facts.session, others)
     return pairs.where(pairs.row.within("other", batch.lines.procedure[pairs.other]))

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import PROFESSIONAL, Batch, Bools, Dates, Ints
+from engine.columns import PROFESSIONAL, Batch, Bools, Dates, Ints, rows_where
 from engine.tables.listing import ANY, Listing, Matches
 
 PLACE_AWAY: Final = 2
@@ -25,7 +25,7 @@ def telehealth_lines(batch: Batch) -> Ints:
     remote = (place == PLACE_AWAY) | (place == PLACE_HOME)
     if remote.any():
         remote &= batch.of_line(batch.claims.type) == PROFESSIONAL
-    return np.flatnonzero((remote | batch.has_modifier(*_MODIFIERS)) & (lines.procedure > 0))
+    return rows_where((remote | batch.has_modifier(*_MODIFIERS)) & (lines.procedure > 0))
 
 
 def is_listed_for(listing: Listing, business: Ints, day: Dates) -> Bools:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints
+from engine.columns import Batch, Bools, Dates, Ints, distinct_values, rows_where
 from engine.facts import SETTING_HOSPITAL, Facts
 from engine.joins import equal_in
 from engine.policy import Params
@@ -199,7 +199,7 @@ def find(
         group[order], return_index=True, return_inverse=True, return_counts=True
     )
     lead = order[first]
-    by_whole = np.flatnonzero(group[lead] < offset)
+    by_whole = rows_where(group[lead] < offset)
     return Hits(
         claim=batch.lines.claim[line_of[lead]],
         line_hit=hit,
@@ -224,7 +224,7 @@ def _components(
     if not known.any():
         return np.empty(0, np.int64)
     distinct = batch.has_modifier(*map(code36, params.words("modifiers_distinct")))
-    return np.flatnonzero(known[facts.distinct_code] & ~distinct & pair_edits.lines.any)
+    return rows_where(known[facts.distinct_code] & ~distinct & pair_edits.lines.any)
 
 
 def _with_wholes(batch: Batch, listing: Listing, facts: Facts, component: Ints) -> ListedPairs:
@@ -247,7 +247,7 @@ def _edited(batch: Batch, reference: Reference, facts: Facts, one: Ints, other: 
     hospital = facts.setting[one] == SETTING_HOSPITAL
     tables = ((reference.ptp_practitioner, ~hospital), (reference.ptp_hospital, hospital))
     for table, mask in tables:
-        at = np.flatnonzero(mask)
+        at = rows_where(mask)
         first, second = (batch.lines.procedure[row[at]] for row in (one, other))
         day = batch.lines.service_from[one[at]]
         edited[at] = (table.rows(first, second, day) >= 0) | (table.rows(second, first, day) >= 0)
@@ -257,7 +257,7 @@ def _edited(batch: Batch, reference: Reference, facts: Facts, one: Ints, other: 
 def _panels(batch: Batch, listing: Listing, facts: Facts, component: Ints) -> _Parts:
     """Members of panels that are there in full, each with the largest panel that it belongs to."""
     lines, columns = batch.lines, listing.columns
-    rows = np.flatnonzero(columns["bundle"] == _PANEL_ROWS)
+    rows = rows_where(columns["bundle"] == _PANEL_ROWS)
     rows = rows[np.argsort(columns["component"][rows], kind="stable")]
     member = columns["component"][rows]
     code = lines.procedure[component]
@@ -271,7 +271,7 @@ def _panels(batch: Batch, listing: Listing, facts: Facts, component: Ints) -> _P
     keys, first, group = np.unique(key, return_index=True, return_inverse=True)
     there = _distinct_per_group(group, columns["component"][row], len(keys))
     asked = _members(listing, panel[first], lines.service_from[line_of[first]])
-    kept = np.flatnonzero((there == asked)[group])
+    kept = rows_where((there == asked)[group])
     kept = kept[np.lexsort((kept, -asked[group[kept]], line_of[kept]))]
     kept = kept[np.unique(line_of[kept], return_index=True)[1]]
     # Two panels may share members; what a larger one has taken leaves the other incomplete.
@@ -281,7 +281,7 @@ def _panels(batch: Batch, listing: Listing, facts: Facts, component: Ints) -> _P
 
 
 def _distinct_per_group(group: Ints, code: Ints, groups: int) -> Ints:
-    pair = np.unique((group.astype(np.int64) << _CODE_BITS) | code)
+    pair = distinct_values((group.astype(np.int64) << _CODE_BITS) | code)
     return np.bincount(pair >> _CODE_BITS, minlength=groups)
 
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.columns import PROFESSIONAL, Batch, Bools, Ints, one_of
+from engine.columns import PROFESSIONAL, Batch, Bools, Ints, one_of, rows_where
 from engine.facts import Facts
 from engine.past import Past
 from engine.reference import Reference
@@ -142,7 +142,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, past: Past) -> Hits:
     indicator = reference.mpfs.co_surgeon
     hits = find_role(batch, facts, CO_SURGEON, indicator)
     billed = batch.professional & batch.has_modifier(*CO_SURGEON.modifiers)
-    of_two = np.flatnonzero(billed & (indicator[facts.mpfs_code] == _TWO_SPECIALTIES))
+    of_two = rows_where(billed & (indicator[facts.mpfs_code] == _TWO_SPECIALTIES))
     hits = replace(hits, evidence={**hits.evidence, **named(past, np.full(len(hits), -1))})
     if not len(of_two):
         return hits

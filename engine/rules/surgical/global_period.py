@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints, one_of
+from engine.columns import Batch, Bools, Ints, one_of, rows_where
 from engine.facts import Facts, global_days_of
 from engine.past import Past, pointed_diagnoses
 from engine.policy import Params
@@ -302,7 +302,7 @@ def find(
     """A visit or procedure falls into the days of care after a surgery; no modifier says why."""
     lines, professional = batch.lines, batch.professional
     gap = NotEvaluated("no_release", professional & facts.visit & ~facts.mpfs_in_force)
-    judged = np.flatnonzero(professional & (facts.visit | facts.surgical))
+    judged = rows_where(professional & (facts.visit | facts.surgical))
     judged = judged[~_carries(lines.modifiers[judged], _POSTOPERATIVE_CARE)]
     without = [code36(text) for text in params.words("modifiers_without_window")]
     here = _within_claims(batch, facts, judged, denied, without)

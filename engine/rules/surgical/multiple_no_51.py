@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, one_of
+from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, one_of, rows_where
 from engine.facts import Facts
 from engine.policy import Params
 from engine.pricing import Allowed
@@ -137,7 +137,7 @@ def find(
     judged = batch.professional & batch.of_line(asks) & (lines.procedure > 0)
     multiple = reference.mpfs.multiple[facts.mpfs_code]
     procedure = judged & (facts.mpfs_code >= 0) & one_of(multiple, _REDUCED)
-    row = np.flatnonzero(procedure & (facts.global_days != GLOBAL_ZZZ))
+    row = rows_where(procedure & (facts.global_days != GLOBAL_ZZZ))
     # The highest of each session comes first.
     row = row[
         np.lexsort((row, -lines.charge_cents[row], -allowed.amount_cents[row], facts.session[row]))

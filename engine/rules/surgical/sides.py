@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch
+from engine.columns import Batch, rows_where
 from engine.facts import Facts
 from engine.reference import Reference
 from engine.rules.pairs import codes_of_sessions
@@ -24,7 +24,7 @@ def find_sides(batch: Batch, reference: Reference, facts: Facts, indicator: int)
     fifty, left, right = (batch.has_modifier(side) for side in (BOTH_SIDES, _LEFT, _RIGHT))
     sided = batch.professional & (batch.lines.procedure > 0) & (fifty | left | right)
     of_indicator = reference.mpfs.bilateral[facts.mpfs_code] == indicator
-    rows = np.flatnonzero(sided & (facts.mpfs_code >= 0) & of_indicator)
+    rows = rows_where(sided & (facts.mpfs_code >= 0) & of_indicator)
     group = codes_of_sessions(batch, rows, facts.session)
     has_fifty, has_left, has_right = (
         np.bincount(group, side[rows]) > 0 for side in (fifty, left, right)

@@ -20,6 +20,7 @@ from engine.columns import (
     Ints,
     Table,
     one_of,
+    rows_where,
 )
 from engine.policy import Params
 
@@ -102,7 +103,7 @@ def windows(batch: Batch, params: Params, share_e2: Ints) -> Windows:
     received = batch.of_line(claims.received_date)
     elapsed = (received - start).astype(np.int64)
     known = ~np.isnat(received)
-    line = np.flatnonzero(known & (elapsed * 100 >= batch.of_line(days * share_e2)))
+    line = rows_where(known & (elapsed * 100 >= batch.of_line(days * share_e2)))
     start, received, claim = start[line], received[line], lines.claim[line]
     by_year = calendar_year[claim]
     end = np.where(by_year, same_day_next_year(start), start + days[claim].astype("timedelta64[D]"))
