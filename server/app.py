@@ -114,7 +114,7 @@ async def serve_here(
                     gatherer.watch(),
                     tables.watch(),
                     policies.watch(),
-                    metrics.keep_fresh(lambda: service.batcher.queued_claims),
+                    metrics.keep_fresh(service.batcher.refresh_metrics),
                 )
                 await _until_stopped(service, watches, ready, with_parent=with_parent)
     _LOG.info("stopped")

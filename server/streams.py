@@ -17,7 +17,7 @@ from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
 
 from server.batcher import Batcher, Work
-from server.calls import Call, Context
+from server.calls import Call, Context, expires_at
 from server.errors import (
     CallFaultError,
     DeadlineError,
@@ -28,6 +28,8 @@ from server.errors import (
     OptionsAfterClaimsError,
     TooManyClaimsError,
 )
+from server.priorities import checked_priority
+from server.schedule.terms import Priority
 from server.scorer import Answer
 
 # A response gathers small answers up to this many claims, so that it stays far below 4 MiB.
@@ -64,6 +66,8 @@ class ScoringStream:
         self._draining = draining
         self._view: int = score_pb2.VIEW_EVIDENCE
         self._history = True
+        self._priority = Priority.BULK
+        self._expires_at = inf
         self._window = asyncio.Semaphore(limits.unacknowledged_max)
         self._unanswered: set[Work] = set()
         self._finished: deque[Finished] = deque()
@@ -74,6 +78,7 @@ class ScoringStream:
 
     async def run(self, requests: AsyncIterator[pb.ScoreClaimsRequest], context: Context) -> None:
         """Answer every message that was taken, then end the stream."""
+        self._expires_at = expires_at(context)
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read(requests))
@@ -109,6 +114,7 @@ class ScoringStream:
             raise OptionsAfterClaimsError(request.sequence)
         self._view = checked_view(request.options.view)
         self._history = not request.options.without_history
+        self._priority = checked_priority(request.options.priority, Priority.BULK)
 
     async def _score(self, request: pb.ScoreClaimsRequest) -> None:
         check_batch(request.batch, self._limits.claims_max, sequence=request.sequence)
@@ -117,7 +123,8 @@ class ScoringStream:
             tenant=self._call.principal.tenant,
             view=self._view,
             history=self._history,
-            expires_at=inf,
+            priority=self._priority,
+            expires_at=self._expires_at,
             request_id=self._call.request_id,
             caller=self._call.span,
         )

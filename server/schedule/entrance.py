@@ -140,7 +140,7 @@ class Entrance(Generic[M]):
         return Bound(Why.FULL, self._inside[priority], self._places[priority])
 
     def _bounds_of(self, message: M) -> list[Bound]:
-        """The part that its tenant may hold, of all and of a priority; one message it always may."""
+        """The parts that its tenant may hold; none binds the first message of a priority."""
         held = self._held_by(message.tenant)
         mine = self._held[message.tenant, message.priority]
         if not mine:

@@ -15,10 +15,10 @@ class Sent:
 
     number: int
     tenant: str
-    history: bool
     claims: int
     priority: Priority
     sent_at: float
+    history: bool = True
     expires_at: float = inf
     cancelled_at: float = inf
     unary: bool = False

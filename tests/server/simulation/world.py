@@ -43,8 +43,9 @@ class World:
                 self.checks.nothing_left(self.scenario.messages)
                 return self
             at, happen = self._next()
-            if not self.scenario.late_s and at > self.now:
-                self._probe((self.now + at) / 2)
+            between = (self.now + at) / 2
+            if not self.scenario.late_s and self.now < between < at:
+                self._probe(between)
             self.now = at
             happen()
             self._turn()
