@@ -38,6 +38,8 @@ class Passes:
         started = monotonic()
         try:
             judged = await self._judged(works)
+            if judged is None:
+                return
             answers = list(zip(works, judged.answers, strict=True))
         except CallFaultError as fault:
             # Of the tenant, not of a message: its policy cannot be had.
@@ -65,7 +67,8 @@ class Passes:
             if work.wanted:
                 await self.run([work])
 
-    async def _judged(self, works: Sequence[Work]) -> Judged:
+    async def _judged(self, works: Sequence[Work]) -> Judged | None:
+        """Score a pass; None if nobody waits for it any more once all is gathered."""
         links = [trace.Link(work.caller) for work in works if work.caller]
         facts = {"messages": len(works), "claims": sum(work.claims for work in works)}
         # A span would take over the text of an exception, twice; the log has what may be told.
@@ -82,6 +85,8 @@ class Passes:
             read = await self._thread.run("read", scorer.read, messages)
             with self._metrics.stage("gather"):
                 gathered = await self._gather(read, Wanted(works[0].tenant, works[0].history))
+            if not any(work.wanted for work in works):
+                return None
             views = [work.view for work in works]
             return await self._thread.run("score", scorer.score, read, gathered, views)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettingError
 
 from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
 from server.address import Address, split_address
@@ -176,6 +177,8 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise SettingsError(_faults(error)) from None
+        except UnreadableSettingError as error:
+            raise SettingsError(f"{error}: expected JSON") from None
 
     def lookup(self) -> Lookup | None:
         """Return what finds members under the configured key; None where none is configured.

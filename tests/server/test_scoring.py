@@ -10,6 +10,15 @@ from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
 from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
 
+from engine.gathered import Gathered, ModelAnswer
+
+CANCELLED = {
+    "grpc_type": "unary",
+    "grpc_service": "claimgate.v1.ScoringService",
+    "grpc_method": "ScoreBatch",
+    "grpc_code": "CANCELLED",
+}
+
 
 async def drained(call) -> list[pb.MessageResult]:
     return [message async for response in call for message in response.messages]
@@ -378,6 +387,26 @@ async def test_expired_work_is_dropped_before_it_costs(start, batch, until):
     assert CallError.of(raised.value).reason == "ERROR_REASON_DEADLINE"
     assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert server.engine.scored_ids == ["first"]
+
+
+async def test_pass_that_nobody_waits_for_is_not_scored(start, batch, until):
+    gathering, go_on = asyncio.Event(), asyncio.Event()
+
+    async def gather(_read, _wanted):
+        gathering.set()
+        await go_on.wait()
+        return Gathered(ModelAnswer.disabled())
+
+    async with start(gather=gather) as server, Client(server.address) as client:
+        gone = asyncio.create_task(client.score_batch(batch("gone")))
+        await gathering.wait()
+
+        gone.cancel()
+        await until(lambda: server.sample("grpc_server_handled_total", **CANCELLED))
+        go_on.set()
+        await client.score_batch(batch("next"))
+
+    assert server.sample("claimgate_claims_processed_total", status="approve") == 1
 
 
 async def test_poisoned_message_fails_alone(server, batch, until):

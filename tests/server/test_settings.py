@@ -101,13 +101,14 @@ def test_quotas_and_weights_are_read_from_the_environment_and_travel_to_a_child(
     [
         ("TENANT_QUOTAS", '{"acme": {"claims_per_s": 0, "burst_claims": 1}}'),
         ("TENANT_QUOTAS", '{"acme": 5}'),
+        ("TENANT_QUOTAS", "{acme: 5}"),
         ("TENANT_WEIGHTS", '{"acme": 0}'),
     ],
 )
 def test_quota_or_weight_that_is_none_is_refused(monkeypatch, tmp_path, name, text):
     monkeypatch.setenv(f"CLAIMGATE_{name}", text)
 
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises(SettingsError, match=f"(?i){name}"):
         Settings.from_environment(reference=tmp_path)
 
 
