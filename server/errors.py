@@ -158,7 +158,7 @@ class QuotaExceededError(RetryLaterError):
 
     def __init__(self, claims: int, claims_per_second: int, retry_ms: int) -> None:
         super().__init__(
-            f"the tenant's quota of {claims_per_second} claims a second is used up",
+            f"the tenant's quota of {claims_per_second} claims a second in this worker is used up",
             retry_ms,
             claims=claims,
             claims_per_second=claims_per_second,

@@ -73,6 +73,7 @@ class ScoringStream:
         self._finished: deque[Finished] = deque()
         self._changed = asyncio.Event()
         self._active_at = monotonic()
+        self._queueing = False
         self._read_all = False
         self._ending: CallFaultError | None = None
 
@@ -128,7 +129,10 @@ class ScoringStream:
             request_id=self._call.request_id,
             caller=self._call.span,
         )
+        self._queueing = True
         await self._batcher.put(work)
+        self._queueing = False
+        self._active_at = monotonic()
         self._unanswered.add(work)
         work.answered.add_done_callback(lambda _: self._finish(request.sequence, work))
 
@@ -163,7 +167,8 @@ class ScoringStream:
 
     def _silent(self) -> bool:
         idle_s = monotonic() - self._active_at
-        return idle_s >= self._limits.idle_s and not self._unanswered and not self._finished
+        idle = not (self._queueing or self._unanswered or self._finished)
+        return idle and idle_s >= self._limits.idle_s
 
     def _stop(self, reading: asyncio.Task[None], fault: CallFaultError) -> None:
         if not self._read_all:

@@ -95,6 +95,8 @@ class Entrance(Generic[M]):
 
     def admit(self, now: float) -> M | None:
         """Let in the message whose turn it is, if there is room for it; it has paid its quota."""
+        if not self._outside:
+            return None
         chosen = {priority: self._chosen(priority, now) for priority in Priority}
         first, last = chosen[Priority.INTERACTIVE], chosen[Priority.BULK]
         if last and now >= self._aged_at(last):

@@ -16,6 +16,9 @@ class Priority(Enum):
     BULK = "bulk"
     """A file or a nightly run."""
 
+    # A member is one object; the hash of its name, the default, is reckoned in Python each time.
+    __hash__ = object.__hash__
+
 
 class Message(Hashable, Protocol):
     """What the schedule needs to know of a message; two messages are never equal."""

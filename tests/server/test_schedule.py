@@ -142,6 +142,25 @@ def test_refused_caller_is_told_how_long_what_waits_will_take():
         assert refusal.retry_s == pytest.approx(16_384 / 25_000, rel=0.2)
 
 
+def test_bulk_that_waited_long_outside_comes_in_before_a_message_that_does_not_fit():
+    limits = replace(PRODUCTION, queue_claims_max=10, tenant_share=1.0)
+    schedule: Schedule[Sent] = Schedule(limits)
+    for number in range(2):
+        schedule.put(Sent(number, "a", 8, INTERACTIVE, 0.0), 0.0)
+        assert schedule.take(0.0, idle=True)
+    schedule.put(Sent(2, "a", 8, INTERACTIVE, 0.0), 0.0)
+    large, small = Sent(3, "b", 5, INTERACTIVE, 1.0), Sent(4, "c", 2, BULK, 1.0)
+    schedule.put(large, 1.0)
+    schedule.put(small, 1.0)
+    schedule.pop_admitted()
+
+    woken_at = schedule.wake_at(1.0, idle=False)
+    schedule.advance(woken_at)
+
+    assert woken_at == 1.0 + limits.bulk_wait_s
+    assert schedule.pop_admitted() == [small]
+
+
 def test_message_larger_than_the_burst_passes_when_the_quota_is_full():
     bucket = Bucket(Quota(claims_per_s=10, burst_claims=5), now=0.0)
 

@@ -219,6 +219,17 @@ async def test_used_up_quota_stops_reading_streams_and_loses_nothing(start, batc
     assert took_s >= 0.15
 
 
+async def test_stream_that_waits_for_its_quota_is_not_silent(start, batch):
+    quotas = {"demo": {"claims_per_s": 10, "burst_claims": 4}}
+    async with (
+        start(tenant_quotas=quotas, stream_idle_ms=50) as server,
+        Client(server.address) as client,
+    ):
+        answers = [answer async for answer in client.score([batch(*"abcd"), batch(*"efg")])]
+
+    assert sorted(answer.sequence for answer in answers) == [0, 1]
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 async def test_call_has_its_default_priority_or_the_one_it_asks_for(
     server, channel, batch, until, streaming
