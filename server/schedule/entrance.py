@@ -170,7 +170,11 @@ class Entrance(Generic[M]):
         )
 
     def _chosen(self, priority: Priority, now: float) -> M | None:
-        """Return whose turn it is among those of a priority, if its part of the queue has room."""
+        """Return whose turn it is among those of a priority.
+
+        None where bulk has no places left: then interactive messages may still come in. A message
+        for which the whole queue has no room keeps its turn.
+        """
         firsts = [
             message
             for (of, _), waiting in self._outside.items()
@@ -179,7 +183,8 @@ class Entrance(Generic[M]):
         if not firsts:
             return None
         message = min(firsts, key=lambda each: (self._load(each.tenant), self._since(each)))
-        return message if self._part(priority).fits(message.claims) else None
+        blocked = priority is Priority.BULK and not self._part(priority).fits(message.claims)
+        return None if blocked else message
 
     def _aged_at(self, message: M) -> float:
         """From when on bulk comes in before interactive messages."""

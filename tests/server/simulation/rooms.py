@@ -1,5 +1,7 @@
 """How much of the queue may be held, by whom, and who comes in first."""
 
+from math import inf
+
 from server.schedule.terms import Limits, Priority
 from tests.server.simulation.traffic import Sent
 
@@ -34,16 +36,20 @@ class Rooms:
             for first in {(e.tenant, e.priority): e for e in reversed(outside)}.values()
             if first is not message and self._within_share(first, inside)
         ]
-        for first in firsts:
-            if first.priority is message.priority:
-                assert self._load(message, inside) <= self._load(first, inside), (
-                    "one came in before another that holds less"
-                )
-        bulk = [first for first in firsts if first.priority is BULK]
-        if message.priority is INTERACTIVE and bulk:
-            aged = all(outside[each] + self._limits.bulk_wait_s <= now for each in bulk)
+        peers = [first for first in firsts if first.priority is message.priority]
+        loads = [self._load(peer, inside) for peer in peers]
+        least = self._load(message, inside) <= min(loads, default=inf)
+        assert least, "one came in before another that holds less"
+        others = [first for first in firsts if first.priority is not message.priority]
+        if message.priority is BULK and others:
+            assert self._aged(message, outside, now), "bulk overtakes an interactive message"
+        if message.priority is INTERACTIVE and others:
             empty = not any(each.priority is BULK for each in inside)
+            aged = all(self._aged(each, outside, now) for each in others)
             assert not (aged and empty), "bulk waits outside for ever"
+
+    def _aged(self, message: Sent, outside: dict[Sent, float], now: float) -> bool:
+        return outside[message] + self._limits.bulk_wait_s <= now
 
     def _within_share(self, message: Sent, inside: list[Sent]) -> bool:
         mine, share = of_tenant(inside, message), self._limits.tenant_share
