@@ -41,10 +41,6 @@ class Entrance(Generic[M]):
         bulk = every - int(every * limits.interactive_share)
         self._places = {Priority.INTERACTIVE: every, Priority.BULK: bulk}
 
-    def __len__(self) -> int:
-        """Tell how many messages wait outside."""
-        return sum(map(len, self._outside.values()))
-
     def __contains__(self, message: M) -> bool:
         """Tell whether a message waits outside."""
         return message in self._outside.get((message.priority, message.tenant), ())

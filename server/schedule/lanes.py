@@ -66,11 +66,6 @@ class Line(Generic[M]):
         return bool(self._lanes)
 
     @property
-    def claims(self) -> int:
-        """How many claims wait."""
-        return sum(lane.claims for lane in self)
-
-    @property
     def since(self) -> float:
         """Since when the oldest message waits; infinity if none does."""
         return min((lane.since for lane in self), default=inf)
