@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml ops/constraints.txt ops/build_native.py engine/nati
 	    { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=/path/to/python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	    { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c ops/constraints.txt -e '.[server,loader,dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c ops/constraints.txt -e '.[server,loader,bench,dev]'
 	@touch $@
 
 $(TRAINED): pyproject.toml ops/constraints.txt

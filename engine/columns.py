@@ -7,7 +7,7 @@ integers of `engine.codes` (0 absent, -1 not a code), NPIs are int64 (0 absent, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,19 @@ MISSING_PERSON_ID, MISSING_PAYER_ID, MISSING_BILLING_PROVIDER = 1, 2, 4
 LOB_UNKNOWN, LOB_MEDICARE_FFS, LOB_MEDICARE_ADVANTAGE, LOB_MEDICAID, LOB_COMMERCIAL, LOB_OTHER = (
     range(6)
 )
+
+
+_FEW: Final = 16
+
+
+def one_of(values: NDArray[Any], choices: Sequence[int]) -> Bools:
+    """Tell which values are one of some choices; of few at a fraction of what `np.isin` costs."""
+    if len(choices) > _FEW:
+        return np.isin(values, choices)
+    found = np.zeros(values.shape, np.bool_)
+    for choice in choices:
+        found |= values == choice
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from engine.columns import (
     Lines,
     OtherPayers,
     Received,
+    one_of,
 )
 from engine.fields import Column, Fields
 from engine.fields_python import Memory, Sent, blank
@@ -455,7 +456,7 @@ def _diagnoses(fields: Fields) -> Diagnoses:
         claim=owner,
         sequence=_positions(owner),
         code=fields.diagnoses["code"],
-        icd9=np.isin(fields.diagnoses["qualifier"], _ICD9_QUALIFIERS),
+        icd9=one_of(fields.diagnoses["qualifier"], _ICD9_QUALIFIERS),
     )
 
 

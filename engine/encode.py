@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
+from math import isnan
 from typing import Any, Final
 
 import numpy as np
@@ -73,7 +74,8 @@ def encode(scored: Scored, views: Sequence[int]) -> list[MessageResult]:
     views = [pb.VIEW_EVIDENCE if view == pb.VIEW_UNSPECIFIED else view for view in views]
     received, stand_ins = scored.batch.received, _stand_ins(scored)
     answers = [
-        MessageResult(provenance=_provenance(scored, int(mask))) for mask in stand_ins.tolist()
+        MessageResult(provenance=_provenance(scored, number, int(mask)))
+        for number, mask in enumerate(stand_ins.tolist())
     ]
     targets = chain.from_iterable(
         repeat(answer.results, count)
@@ -110,16 +112,16 @@ def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results],
     Results are built in place, since a message that is put into another one is copied whole.
     """
     rows = enumerate(_claim_columns(scored))
-    view_of = np.array(views, np.int64)[scored.batch.claims.message].tolist()
-    received, model = scored.batch.received, scored.gathered.model
+    message_of = scored.batch.claims.message
+    view_of = np.array(views, np.int64)[message_of].tolist()
+    received = scored.batch.received
     add_lines, add_hits, gaps = _Lines(scored).add, _Hits(scored).add, _gaps(scored)
-    status = _MODEL_STATUS[model.status]
-    degraded = [*scored.gathered.degraded]
-    if model.status == UNAVAILABLE:
-        degraded.append(f"model: {model.reason}")
+    said = [_said_by_the_model(scored.gathered, number) for number in range(len(views))]
+    said_of = [said[number] for number in message_of.tolist()]
 
     def add(results: Results) -> None:
         row, columns = next(rows)
+        status, degraded = said_of[row]
         ordinal, decision, fraud, rules, risk, p, imputed, total, exposure, basis, without = columns
         result = results.add(
             claim_id=received.claim_ids[ordinal],
@@ -146,6 +148,15 @@ def _scored_results(scored: Scored, views: Sequence[int]) -> Callable[[Results],
     return add
 
 
+def _said_by_the_model(
+    gathered: Gathered, message: int
+) -> tuple["pb.ModelStatus.ValueType", list[str]]:
+    """Return what became of the model's opinion in a message, and all that was out for it."""
+    model = gathered.model.to_message(message)
+    out = [f"model: {model.reason}"] if model.status == UNAVAILABLE else []
+    return _MODEL_STATUS[model.status], [*gathered.degraded, *out]
+
+
 def _claim_columns(scored: Scored) -> Iterator[tuple[Any, ...]]:
     """Fields of the scored claims, a tuple per claim."""
     batch, verdict, allowed = scored.batch, scored.verdict, scored.allowed
@@ -158,11 +169,10 @@ def _claim_columns(scored: Scored) -> Iterator[tuple[Any, ...]]:
         verdict.exposure_by_charge, pb.EXPOSURE_BASIS_CHARGE, pb.EXPOSURE_BASIS_ALLOWED
     )
     basis = np.where(verdict.exposure_cents > 0, by_charge, pb.EXPOSURE_BASIS_UNSPECIFIED)
-    probability = (
-        repeat(None, len(claims))
-        if model.probability is None
-        else model.probability.astype(float).tolist()
-    )
+    probability: Iterable[float | None] = repeat(None, len(claims))
+    if model.probability is not None:
+        answered = model.probability.astype(float).tolist()
+        probability = [None if isnan(p) else p for p in answered] if model.by_message else answered
     return zip(
         claims.ordinal.tolist(),
         verdict.decision.tolist(),
@@ -230,7 +240,13 @@ class _Lines:
 def trace(scored: Scored, row: int) -> list[pb.PriceStep]:
     """Return the price of one line step by step, or what stands in its way."""
     steps = steps_of(
-        scored.allowed, scored.batch, scored.facts, scored.reference, scored.policy, row
+        scored.allowed,
+        scored.batch,
+        scored.facts,
+        scored.reference,
+        scored.policy,
+        row,
+        scored.gathered.fees,
     )
     return [pb.PriceStep(step=s, detail=d, amount_cents=cents) for s, d, cents in steps]
 
@@ -449,14 +465,15 @@ def _stand_ins(scored: Scored) -> NDArray[np.int64]:
     return masks
 
 
-def _provenance(scored: Scored, stand_ins: int) -> pb.Provenance:
+def _provenance(scored: Scored, message: int, stand_ins: int) -> pb.Provenance:
     history = scored.gathered.history
     return pb.Provenance(
         reference_release=scored.reference.release,
         policy_version=scored.policy.version,
-        model_version=scored.gathered.model.version,
+        model_version=scored.gathered.model.to_message(message).version,
         engine_version=ENGINE_VERSION,
         history_watermark=0 if history is None else history.watermark,
+        fee_schedule_version=scored.gathered.fees.version,
         stand_ins=scored.reference.stand_in_names(int(stand_ins)),
         partial_rule_ids=[]
         if history is not None

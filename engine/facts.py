@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, PROFESSIONAL, Batch, Bools, Dates, Ints, Table
+from engine.columns import INSTITUTIONAL, PROFESSIONAL, Batch, Bools, Dates, Ints, Table, one_of
 from engine.reference import GLOBAL_XXX, Reference
 from engine.sessions import sessions
 
@@ -85,7 +85,7 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
         locality=reference.localities.of_zip(lines.zip5, day),
         visit=reference.evaluation_management.contains(lines.procedure, day),
         global_days=global_days,
-        surgical=np.isin(global_days, SURGICAL_DAYS),
+        surgical=one_of(global_days, SURGICAL_DAYS),
         session=sessions(batch),
         stand_ins=reference.stand_ins(day),
         distinct_codes=distinct_codes,
@@ -107,7 +107,7 @@ def _component(modifiers: Ints) -> Ints:
 
     A part of a service stays that part when it is stopped (53).
     """
-    part = np.isin(modifiers, (MOD_26, MOD_TC))
+    part = one_of(modifiers, (MOD_26, MOD_TC))
     stopped = modifiers == MOD_53
     wanted = np.where(part.any(axis=1, keepdims=True), part, stopped)
     first = wanted.argmax(axis=1)
@@ -125,6 +125,6 @@ def _setting(batch: Batch) -> Ints:
     prefix = claims.billing_taxonomy // 36 ** (_TAXONOMY_LENGTH - 3)
     setting = np.full(len(claims), SETTING_NONE, np.int8)
     setting[claims.type == PROFESSIONAL] = SETTING_PRACTITIONER
-    setting[(claims.type == PROFESSIONAL) & np.isin(prefix, _DME_TAXONOMY_PREFIXES)] = SETTING_DME
+    setting[(claims.type == PROFESSIONAL) & one_of(prefix, _DME_TAXONOMY_PREFIXES)] = SETTING_DME
     setting[(claims.type == INSTITUTIONAL) & ~claims.inpatient] = SETTING_HOSPITAL
     return batch.of_line(setting)

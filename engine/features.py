@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engine.calendar import completed_years
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, one_of
 from engine.facts import Facts
 from engine.reference import GLOBAL_YYY, Reference
 
@@ -94,7 +94,7 @@ def _has_surgery(batch: Batch, facts: Facts) -> Bools:
     range_of_surgery = numeric & (code >= _SURGERY_FIRST) & (code <= _SURGERY_LAST)
     drawing = (code >= _DRAWING_FIRST) & (code <= _DRAWING_LAST)
     has_row = facts.mpfs_code >= 0
-    by_row = has_row & np.isin(facts.global_days, _SURGICAL_GLOBALS)
+    by_row = has_row & one_of(facts.global_days, _SURGICAL_GLOBALS)
     surgical = range_of_surgery & np.where(has_row, by_row, ~drawing)
     section_0 = (batch.icd_procedures.code >= _PCS_SECTION_0[0]) & (
         batch.icd_procedures.code <= _PCS_SECTION_0[1]
@@ -119,7 +119,7 @@ def _complexity(batch: Batch, reference: Reference, facts: Facts) -> NDArray[np.
     See domain F.2 for W, K, M and D.
     """
     lines, mpfs, count = batch.lines, reference.mpfs, len(batch.claims)
-    payable = np.isin(mpfs.status[facts.mpfs], _PAYABLE)
+    payable = one_of(mpfs.status[facts.mpfs], _PAYABLE)
     # Hundredths of RVU times thousandths of units, summed as integers: no order of lines changes a
     # bit.
     work_e5 = np.where(payable, mpfs.work_e2[facts.mpfs].astype(np.int64) * lines.units_milli, 0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engine.history import History
 from engine.members import Members
+from engine.tenant_fees import NO_FEES, TenantFees
 
 OK: Final = "ok"
 UNAVAILABLE: Final = "unavailable"
@@ -29,6 +30,15 @@ class ModelAnswer:
     """Model version and runtime, such as `1/litert-int8`."""
     reason: str = ""
     """Why there is no answer, such as `timeout`."""
+    by_message: tuple["ModelAnswer", ...] = ()
+    """What was said to each message, where versions answered side by side; empty: all alike.
+
+    Then `probability` holds NaN for the claims of messages that got no answer.
+    """
+
+    def to_message(self, message: int) -> "ModelAnswer":
+        """Return whose answer a message got: status, version and reason; its claims' p is here."""
+        return self.by_message[message] if self.by_message else self
 
     @classmethod
     def disabled(cls) -> Self:
@@ -50,5 +60,7 @@ class Gathered:
     """Committed history of the pass's members and providers; None where history is off."""
     members: Members = field(default_factory=Members)
     """What the payer keeps on file about the pass's members."""
+    fees: TenantFees = NO_FEES
+    """What the tenant's own fee schedule says of the pass's codes."""
     degraded: tuple[str, ...] = ()
     """What was wanted and could not be had, with its reason, such as `history: timeout`."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints
+from engine.columns import Batch, Bools, Dates, Ints, one_of
 from engine.history import EarlierClaims, EarlierLines
 from engine.joins import equal_in, in_runs
 from engine.past import earlier_claims, earlier_lines
@@ -103,7 +103,7 @@ def pack(batch: Batch, in_process: Bools, denied: Bools) -> Packed:
         _LINE, earlier_lines(batch, np.arange(len(batch.lines)), batch.lines.claim), denied=denied
     )
     end = np.cumsum(count)
-    takes = np.isin(claims.frequency, _TAKES_THE_PLACE) | (claims.version > 1)
+    takes = one_of(claims.frequency, _TAKES_THE_PLACE) | (claims.version > 1)
     return Packed(
         facts=_cut(facts.tobytes(), _CLAIM.itemsize * np.arange(len(claims) + 1)),
         lines=_cut(lines.tobytes(), _LINE.itemsize * np.append(0, end)),
@@ -199,7 +199,7 @@ def _in_force(facts: NDArray[np.void], claim_ids: Sequence[str], key: Ints) -> B
     order = np.lexsort((facts["version"], number, key))
     same = (key[order][1:] == key[order][:-1]) & (number[order][1:] == number[order][:-1])
     in_force[order[:-1][same]] = False
-    named = (facts["control_number"] != BLANK) & np.isin(facts["frequency"], _TAKES_THE_PLACE)
+    named = (facts["control_number"] != BLANK) & one_of(facts["frequency"], _TAKES_THE_PLACE)
     namers: dict[tuple[int, int], list[int]] = {}
     for row in np.flatnonzero(named).tolist():
         namers.setdefault((int(key[row]), int(facts["control_number"][row])), []).append(row)

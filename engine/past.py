@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.bills import inpatient
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints, Table
+from engine.columns import Batch, Bools, Dates, Ints, Table, one_of
 from engine.history import LOOK_BACK_DAYS, EarlierClaims, EarlierLines, History
 from engine.joins import equal_rows, in_runs
 from engine.words import word_key
@@ -318,7 +318,7 @@ class Past:
             batch, later, everyone, [self._own_id[later]], [self._same_id]
         )
         older = self.claims.version[earlier] < own.version[claim]
-        replaces = np.flatnonzero(np.isin(own.frequency, _TAKES_THE_PLACE))
+        replaces = np.flatnonzero(one_of(own.frequency, _TAKES_THE_PLACE))
         held = np.flatnonzero(np.isin(self.claims.member, own.member[replaces]))
         words = np.array([word_key(self.claim_ids[each]) for each in held.tolist()], np.int64)
         replacing, replaced = self._of_member(

@@ -21,6 +21,7 @@ from engine.pricing import price
 from engine.reference import Reference
 from engine.rules import all_rules
 from engine.rules.rule import Rule
+from engine.tenant_fees import CONTRACT_RATES
 from engine.verdict import decide
 
 
@@ -70,7 +71,7 @@ class Engine:
     def judge(self, read: Pass, gathered: Gathered) -> Scored:
         """Price, find and decide: everything but the words."""
         batch, facts = read.batch, read.facts
-        allowed = price(batch, self.reference, facts, self.policy)
+        allowed = price(batch, self.reference, facts, self.policy, gathered.fees)
         findings = find_hits(
             self.rules, batch, self.reference, facts, gathered, allowed, self.policy
         )
@@ -99,3 +100,9 @@ def coverage_of(scored: Scored) -> dict[str, Coverage]:
     coded = scored.batch.lines.procedure > 0
     priced = Coverage(int(coded.sum()), int((scored.allowed.priced & coded).sum()))
     return coverage(scored.findings, scored.batch) | {"PRICE": priced}
+
+
+def tenant_fee_lines(scored: Scored) -> int:
+    """Count the lines that have their price from the tenant's own fee schedule."""
+    listed = len(scored.reference.listing(CONTRACT_RATES))
+    return int((scored.allowed.contract >= listed).sum()) if len(scored.gathered.fees.rows) else 0

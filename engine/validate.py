@@ -23,6 +23,7 @@ from engine.columns import (
     Ints,
     Lines,
     Violation,
+    one_of,
 )
 from engine.dates import ABSENT_DAY, DAYS
 from engine.fields import CLAIM_FIELDS, LINE_FIELDS, Fields, Kind
@@ -264,7 +265,7 @@ def _form(faults: Faults, fields: Fields, claims: Claims) -> None:
         "is missing on an institutional claim; it is required",
     )
     faults.claim(
-        np.isin(claims.frequency, _FREQUENCIES_WITH_ORIGINAL)
+        one_of(claims.frequency, _FREQUENCIES_WITH_ORIGINAL)
         & (fields.claims["payer_claim_control_number"] == BLANK),
         "payer_claim_control_number",
         "V16",

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, one_of
 from engine.findings import Findings
 from engine.gathered import ModelAnswer
 from engine.overrides import Thresholds, Weighed
@@ -258,7 +258,8 @@ def _fraud_score(
     if model.probability is None:
         return rule_score
     doubt = 1.0 - model.probability.astype(np.float64)
-    return np.round(1.0 - (1.0 - rule_score) * (1.0 - thresholds.model_share * doubt), _DECIMALS)
+    blended = np.round(1.0 - (1.0 - rule_score) * (1.0 - thresholds.model_share * doubt), _DECIMALS)
+    return np.where(np.isnan(doubt), rule_score, blended) if model.by_message else blended
 
 
 def _deciding_score(
@@ -354,7 +355,7 @@ def _model_rejects(
     if model.probability is None or policy.ml_reject_policy == "ignore":
         return np.zeros(claims, np.bool_)
     p = np.round(model.probability.astype(np.float64), _DECIMALS)
-    rejects: Bools = p < thresholds.approval_threshold
+    rejects: Bools = p < thresholds.approval_threshold  # no answer, NaN, rejects nothing
     return rejects
 
 
@@ -427,7 +428,7 @@ def _stakes(findings: Findings, weighed: Weighed) -> Ints:
             changed = (weighed.action[rows] == action) & (own != action)
             if action <= Action.PEND:
                 # An amount that evidence names is at risk whether a hit pends or is a note.
-                changed &= ~np.isin(stake[rows], (_EXCESS, _RECOVERY))
+                changed &= ~one_of(stake[rows], (_EXCESS, _RECOVERY))
             stake[rows[changed]] = _STAKES.index(stake_of(action, rule.scope))
     return stake
 

@@ -16,6 +16,7 @@ from claimgate import resources
 from claimgate.command import display
 from claimgate.v1.claim_pb2 import Claim
 
+from loader.demo_fees import load_sample_fees, use_of_fees
 from loader.embedded import (
     PRODUCTION,
     STAGING,
@@ -52,9 +53,12 @@ async def run_demo(claims: int, source: Path | None, seed: int) -> int:
             await _prepare_databases(server)
             settings = _settings(server, folder)
             taken = await _stage(settings, claims, seed)
+            fees = await load_sample_fees(settings)
             log, history = folder / "service.log", _history(settings)
             async with running_service(snapshot, log, environment=history) as service:
                 counts = await _load_and_show(settings, service, claims, taken)
+                page = await _page_of(service)
+                display.show_facts("The tenant's own fee schedule", use_of_fees(fees, page))
                 display.show_facts("Where to look next", _next_steps(folder, service))
     display.show(json.dumps(counts))
     return 0
@@ -151,7 +155,7 @@ def _file_row(taken: Taken) -> tuple[str, ...]:
 
 async def _shares(service: Service) -> list[tuple[str, str, str]]:
     """Return for pairs, units and price the share of lines that the service evaluated."""
-    page = await asyncio.to_thread(_page, f"http://{service.metrics_address}/metrics")
+    page = await _page_of(service)
     counts: dict[tuple[str, str], float] = {}
     for line in page.splitlines():
         name, _, rest = line.partition('{rule_id="')
@@ -166,6 +170,10 @@ async def _shares(service: Service) -> list[tuple[str, str, str]]:
             (rule_id, f"{lines:,.0f}", f"{100 * evaluated / lines:.1f} %" if lines else "none")
         )
     return rows
+
+
+async def _page_of(service: Service) -> str:
+    return await asyncio.to_thread(_page, f"http://{service.metrics_address}/metrics")
 
 
 def _page(address: str) -> str:

@@ -37,6 +37,7 @@ _BASIS: Final = {
     score_pb2.PRICE_BASIS_FEE_SCHEDULE: "fee_schedule",
     score_pb2.PRICE_BASIS_CONTRACT: "contract",
     score_pb2.PRICE_BASIS_CHARGE: "charge",
+    score_pb2.PRICE_BASIS_TENANT_FEE: "tenant_fee",
 }
 
 _PRICE_DATASETS: Final = (

@@ -101,7 +101,7 @@ def load_claim(
 
 
 def rejected(leased: Leased, result: score_pb2.ClaimResult) -> FailedClaim:
-    """Return the failure of a claim whose structure the service refused."""
+    """Return the failure of a claim whose structure the service refused, or that it failed on."""
     faults = [
         {"field": violation.field, "code": violation.code, "message": violation.message}
         for violation in result.violations
@@ -112,7 +112,9 @@ def rejected(leased: Leased, result: score_pb2.ClaimResult) -> FailedClaim:
         for hit in result.hits
         if hit.action == score_pb2.ACTION_REJECT
     ]
-    return FailedClaim(leased, "structure", "score", faults or hits)
+    of_service = any(fault["code"] == _FAULT_OF_SERVICE for fault in faults)
+    category = OF_SERVICE if of_service else "structure"
+    return FailedClaim(leased, category, "score", faults or hits)
 
 
 def score_e4(score: float) -> int:
@@ -120,6 +122,9 @@ def score_e4(score: float) -> int:
     return (round(score * 1_000_000_000) + 50_000) // 100_000
 
 
+_FAULT_OF_SERVICE: Final = "V00"
+OF_SERVICE: Final = "service"
+"""Category of a claim that the service itself fails on."""
 DECISION: Final = enum_names(score_pb2.Decision, "DECISION_")
 _DECISION: Final = enum_fields(score_pb2.Decision, "DECISION_")
 _ACTION: Final = enum_fields(score_pb2.Action, "ACTION_")
@@ -380,9 +385,12 @@ def provenance_row(provenance: score_pb2.Provenance) -> Row:
     )
     lists = (sorted(provenance.stand_ins), sorted(provenance.partial_rule_ids))
     gaps = sorted((gap.reason, sorted(gap.rule_ids)) for gap in provenance.not_evaluated)
-    digest = sha256(json.dumps([texts, lists, gaps]).encode()).digest()
+    version = provenance.fee_schedule_version
+    # Without a fee schedule the id is the one from before there were any.
+    content = [texts, lists, gaps, *([version] if version else ())]
+    digest = sha256(json.dumps(content).encode()).digest()
     unjudged = json.dumps([{"reason": reason, "rule_ids": ids} for reason, ids in gaps])
-    return int.from_bytes(digest[:8], signed=True), *texts, *lists, unjudged
+    return int.from_bytes(digest[:8], signed=True), *texts, *lists, unjudged, version
 
 
 def failed_row(failed: FailedClaim) -> Row:

@@ -39,7 +39,7 @@ from loader.progress import (
     Tally,
     ignore,
 )
-from loader.rows import DECISION, FailedClaim, load_claim, provenance_row, rejected
+from loader.rows import DECISION, OF_SERVICE, FailedClaim, load_claim, provenance_row, rejected
 from loader.settings import LoaderSettings
 from loader.sink import Sink
 from loader.source import Leased, Status
@@ -124,6 +124,16 @@ class _Answered:
 
     def __len__(self) -> int:
         return len(self.batch) + len(self.tests)
+
+
+class ServiceAtFaultError(Exception):
+    """The service itself failed on too many claims."""
+
+    def __init__(self, claims: int) -> None:
+        super().__init__(
+            f"the service itself failed on {claims} claims (V00): its log has the cause; these "
+            "claims stay in staging, or in failed_claims as failed by the service"
+        )
 
 
 class IncompleteAnswerError(Exception):
@@ -328,11 +338,15 @@ class _Run:
         return await self._client.score_batch(message.batch())
 
     async def _blame(self, leased: Leased, error: CallError) -> None:
-        """Set a claim aside that the service fails on; of too many, the service is the cause."""
+        """Set a claim aside that every call fails on which it is in."""
+        self._count_blamed(error)
+        await self._set_aside(_refused_by_service(leased, error))
+
+    def _count_blamed(self, error: Exception) -> None:
+        """Count a claim that the service failed on; of too many, the service is the cause."""
         self._blamed += 1
         if self._blamed > self._settings.service_faults_max:
             raise error
-        await self._set_aside(_refused_by_service(leased, error))
 
     async def _settle(
         self,
@@ -360,7 +374,10 @@ class _Run:
         batch.provenances[rests_on[0]] = releases
         for (leased, claim, payload), result in zip(message.claims, results, strict=True):
             if result.decision == score_pb2.DECISION_REJECT:
-                batch.failed.append(rejected(leased, result))
+                failed = rejected(leased, result)
+                if failed.category == OF_SERVICE:
+                    self._count_blamed(ServiceAtFaultError(self._blamed + 1))
+                batch.failed.append(failed)
             elif claim.is_test:
                 self._answered.tests.append(leased.staging_id)
             else:
@@ -462,7 +479,7 @@ def _refused_by_service(leased: Leased, error: CallError) -> FailedClaim:
         "code": error.reason or error.code.name,
         "message": "the service fails on this claim alone; its log has the cause",
     }
-    return FailedClaim(leased, "service", "score", [reason])
+    return FailedClaim(leased, OF_SERVICE, "score", [reason])
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

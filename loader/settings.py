@@ -70,7 +70,7 @@ class StagingSettings(TenantSettings):
 
 
 class ProductionSettings(TenantSettings):
-    """What `claimgate members` needs, from the environment (`CLAIMGATE_…`)."""
+    """What `claimgate members` and `claimgate fees` need, from the environment (`CLAIMGATE_…`)."""
 
     production_url: str = Field(min_length=1, repr=False)
     """URL of the production database, as a role that is neither owner nor superuser."""

@@ -309,8 +309,8 @@ _MERGES: Final = {
 _PROVENANCE: Final = """
 INSERT INTO provenances (tenant_id, provenance_id, reference_release, policy_version,
     model_version, engine_version,
-    stand_ins, partial_rule_ids, not_evaluated)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb) ON CONFLICT DO NOTHING
+    stand_ins, partial_rule_ids, not_evaluated, fee_schedule_version)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10) ON CONFLICT DO NOTHING
 """
 
 

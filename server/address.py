@@ -35,6 +35,11 @@ def split_address(text: str) -> Address:
     return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
+def split_list(text: str) -> list[str]:
+    """Split addresses at their commas."""
+    return [each.strip() for each in text.split(",")]
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine alone; no name but localhost is trusted to be."""
     if host == "localhost":

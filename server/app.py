@@ -4,12 +4,11 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
 import structlog
-from grpc.aio import AioRpcError
 from prometheus_client import (
     CollectorRegistry,
     PlatformCollector,
@@ -23,17 +22,20 @@ from server.comparison import Comparison
 from server.database import Database, open_database
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
-from server.gather import Gatherer, Model
+from server.fee_metrics import FeeMetrics
+from server.fees import open_fees
+from server.gather import Gatherer
 from server.history import HistoryClient
 from server.metrics import Metrics
-from server.model_client import ModelClient
+from server.model_metrics import ModelMetrics
+from server.model_start import opened_models
 from server.monitoring import monitored
 from server.policies import Policies
 from server.policy_database import PolicyDatabase
 from server.policy_files import PolicyFiles
 from server.reference import ReferenceServicer
 from server.service import Parts, Serving, serving
-from server.settings import DISABLED, Settings
+from server.settings import Settings
 from server.supervisor import supervise
 from server.tables import Fingerprint, TablesWatch, open_tables
 from server.telemetry import configure_logging, configure_tracing
@@ -81,12 +83,14 @@ async def serve_here(
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     metrics = Metrics(registry, engines.engine.policy.approval_threshold)
+    model_metrics = ModelMetrics(registry, engines.engine.policy.approval_threshold)
     tables = TablesWatch(settings.reference, opened, engines, metrics, settings.reference_poll_ms)
     on_hangup(tables.ask)
     async with (
         model_at(settings) as model_address,
-        _model_client(settings, model_address) as model,
+        opened_models(settings, model_address, model_metrics) as model,
         _database(settings) as database,
+        open_fees(settings, database, metrics, FeeMetrics(registry)) as fees,
     ):
         policy_database = await _policy_database(settings, database)
         policies = Policies(
@@ -95,7 +99,7 @@ async def serve_here(
             metrics,
             settings.policy_poll_ms,
         )
-        gatherer = Gatherer(model, metrics, _history(settings, database, metrics))
+        gatherer = Gatherer(model, metrics, _history(settings, database, metrics), fees)
         parts = Parts(
             scorer=TenantScorers(engines, policies).scorer,
             reference=ReferenceServicer(
@@ -114,6 +118,7 @@ async def serve_here(
                     gatherer.watch(),
                     tables.watch(),
                     policies.watch(),
+                    *((fees.watch(),) if fees else ()),
                     metrics.keep_fresh(service.batcher.refresh_metrics),
                 )
                 await _until_stopped(service, watches, ready, with_parent=with_parent)
@@ -196,15 +201,3 @@ async def _policy_database(settings: Settings, database: Database | None) -> Pol
     store = PolicyDatabase(database)
     await store.check()
     return store
-
-
-@asynccontextmanager
-async def _model_client(settings: Settings, address: str) -> AsyncIterator[Model | None]:
-    """Yield the model; one with another signature than ours ends the start."""
-    if address == DISABLED:
-        yield None
-        return
-    async with ModelClient(address, settings.model_name, settings.model_deadline_ms) as model:
-        with suppress(AioRpcError):  # a model that is out now may answer later: passes say so
-            await model.check()
-        yield model

@@ -57,6 +57,35 @@ def load_model(folder: Path) -> ClaimsModel:
     return open_model(card["name"], card["version"], content)
 
 
+def load_versions(folder: Path) -> dict[int, ClaimsModel]:
+    """Open every version in a folder: 1/, 2/ and so on, or the one model that it holds itself."""
+    if (folder / CARD_FILE).exists():
+        model = load_model(folder)
+        return {model.version: model}
+    models = {}
+    for path in sorted(folder.glob("[0-9]*")) if folder.is_dir() else ():
+        if not path.name.isdecimal():
+            continue
+        model = load_model(path)
+        if model.version != int(path.name):
+            raise ModelFolderError(
+                f"{path / CARD_FILE} is of version {model.version}; expected {path.name}, as its "
+                "folder is named"
+            )
+        models[model.version] = model
+    if len(names := {model.name for model in models.values()}) > 1:
+        raise ModelFolderError(
+            f"{folder} has models of different names, {', '.join(sorted(names))}; expected "
+            "versions of one"
+        )
+    if not models:
+        raise ModelFolderError(
+            f"{folder / CARD_FILE} is missing, and there is no version beside it, such as "
+            f"{folder / '1'}; name a folder that ops/model/train.py has written, or one of those"
+        )
+    return models
+
+
 def open_model(name: str, version: int, content: bytes) -> ClaimsModel:
     """Open an exported model, if it takes the features and gives a probability for each row."""
     # Imported here: a third of a second that only a process with a model has to pay.

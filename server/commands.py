@@ -33,7 +33,8 @@ def serve(
         workers: Processes that share the port, one core each. [1]
         reference: Folder made by `reference build`; left out, the sample tables.
         policy_folder: Folder of policies, TENANT.toml each; left out, from the database if any.
-        model: Address of a TensorFlow Serving server, or `disabled`; left out, the embedded one.
+        model: Addresses of TensorFlow Serving servers, with commas between them, or `disabled`;
+            left out, the embedded one.
         metrics: Address of /metrics, /health and /ready; empty for none. [127.0.0.1:9464]
         plaintext_anywhere: Allow a port without TLS on an address that other machines reach.
         with_parent: Stop when standard input closes, so as not to outlive who started it.
@@ -68,20 +69,29 @@ def _settings(given: dict[str, Any]) -> Any:
     return Settings.from_environment(**given)
 
 
-def model_server(*, listen: str = "127.0.0.1:8500", model: Path | None = None) -> int:
+def model_server(
+    *, listen: str = "127.0.0.1:8500", model: Path | None = None, labels: str = ""
+) -> int:
     """Serve the exported model over the TensorFlow Serving protocol; prints `ready HOST:PORT`.
+
+    Looks at the folder again on SIGHUP.
 
     Args:
         listen: Address of the port, HOST:PORT; port 0 takes a free one.
-        model: Folder of an exported model; left out, the one that comes with ClaimGate.
+        model: Folder of an exported model, or of its versions, such as 1/ and 2/; left out, the one
+            that comes with ClaimGate.
+        labels: Names of versions, such as stable=1,canary=2.
     """
     import uvloop  # noqa: PLC0415
     from claimgate import resources  # noqa: PLC0415
 
     from server.__main__ import say_ready  # noqa: PLC0415
-    from server.model_server import run_model_server  # noqa: PLC0415
+    from server.model_server import labels_of, run_model_server  # noqa: PLC0415
+    from server.telemetry import configure_logging  # noqa: PLC0415
 
-    uvloop.run(run_model_server(listen, model or resources.find("model"), say_ready))
+    configure_logging("info")
+    folder = model or resources.find("model")
+    uvloop.run(run_model_server(listen, folder, say_ready, labels_of(labels)))
     return 0
 
 

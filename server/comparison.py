@@ -42,8 +42,12 @@ class Comparison:
         )
         async with self._turn:
             before = await self._scored(under_base, request, Wanted(tenant))
-            # As of the same commit: what was loaded in between is no difference of policies.
-            same = Wanted(tenant, watermark=before.provenance.history_watermark)
+            # As of the same commit and fees: a load in between is no difference of policies.
+            same = Wanted(
+                tenant,
+                watermark=before.provenance.history_watermark,
+                fee_schedule=before.provenance.fee_schedule_version or None,
+            )
             after = await self._scored(under_candidate, request, same)
         return pb.ComparePoliciesResponse(
             comparisons=[

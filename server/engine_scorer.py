@@ -8,7 +8,7 @@ from claimgate.v1 import score_pb2
 from engine.columns import Violation
 from engine.encode import encode
 from engine.gathered import Gathered
-from engine.pipeline import Engine, Pass, coverage_of
+from engine.pipeline import Engine, Pass, coverage_of, tenant_fee_lines
 from server.scorer import Judged
 
 
@@ -25,7 +25,7 @@ class EngineScorer:
     def score(self, read: Pass, gathered: Gathered, views: Sequence[int]) -> Judged:
         """Answer each message."""
         scored = self.engine.judge(read, gathered)
-        return Judged(encode(scored, views), coverage_of(scored))
+        return Judged(encode(scored, views), coverage_of(scored), tenant_fee_lines(scored))
 
     def validate(self, messages: Sequence[score_pb2.ClaimBatch]) -> list[list[Sequence[Violation]]]:
         """Return the faults of each claim of each message."""

@@ -1,7 +1,6 @@
 """What an operator sees: metrics of calls, passes and findings, no label with a claim's values."""
 
 import asyncio
-from bisect import bisect_left
 from collections import Counter as Tally
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +8,9 @@ from contextlib import contextmanager
 from time import monotonic, perf_counter
 from typing import Any, Final, Protocol
 
+import numpy as np
 from claimgate.v1 import score_pb2
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from server.queue_metrics import QueueMetrics
@@ -120,6 +121,11 @@ class Metrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self.poisoned_claims = Counter(
+            "claimgate_poisoned_claims_total",
+            "Claims that the service itself failed on, and rejected.",
+            registry=registry,
+        )
         self.throughput = Gauge(
             "claimgate_claims_throughput_per_second",
             "Claims answered per second over the last minute.",
@@ -199,6 +205,11 @@ class Metrics:
             ("rule_id",),
             registry=registry,
         )
+        self.tenant_fee_lines = Counter(
+            "claimgate_tenant_fee_lines_total",
+            "Lines that have their price from the tenant's own fee schedule.",
+            registry=registry,
+        )
         self.degraded = Counter(
             "claimgate_degraded_total",
             "Claims scored while a dependency was out.",
@@ -228,6 +239,7 @@ class Metrics:
             self.message_seconds.observe(now - message.accepted_at)
         for rate in self._rates.values():
             rate.add(claims)
+        self.tenant_fee_lines.inc(judged.tenant_fee_lines)
         self._count_findings([result for answer in judged.answers for result in answer.results])
         for rule_id, coverage in judged.coverage.items():
             self.lines_applicable.labels(rule_id).inc(coverage.lines)
@@ -282,16 +294,17 @@ class Metrics:
                 counter.labels(label).inc(count)
 
 
-def observe_all(histogram: Histogram, values: Sequence[float]) -> None:
+def observe_all(histogram: Histogram, values: Sequence[float] | NDArray[np.float32]) -> None:
     """Observe many values at once: one increment for each bucket instead of one for each value.
 
     The library has no way to do so; one by one it costs more than scoring the claims' rules.
     """
+    array = np.asarray(values, np.float64)
     bounds = histogram._upper_bounds  # noqa: SLF001
-    counts = Tally(bisect_left(bounds, value) for value in values)
-    for bucket, count in counts.items():
-        histogram._buckets[bucket].inc(count)  # noqa: SLF001
-    histogram._sum.inc(sum(values))  # noqa: SLF001
+    counts = np.bincount(np.searchsorted(bounds, array), minlength=len(bounds))
+    for bucket in np.flatnonzero(counts).tolist():
+        histogram._buckets[bucket].inc(int(counts[bucket]))  # noqa: SLF001
+    histogram._sum.inc(float(array.sum()))  # noqa: SLF001
 
 
 def _word(decision: "score_pb2.Decision.ValueType") -> str:

@@ -1,58 +1,31 @@
 """A small model server: TensorFlow Serving's protocol, the exported model run by LiteRT.
 
-A stock TensorFlow Serving with the same export can take its place; the client is the same.
+Serves one version, or several side by side, by number or by label; without either the newest. A
+stock TensorFlow Serving with the same exports can take its place; the client is the same.
 """
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import grpc
+import structlog
 from claimgate.serving.v1 import serving_pb2 as serving
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.wrappers_pb2 import Int64Value
 
 from server.address import split_address
-from server.claims_model import RUNTIME, ClaimsModel, load_model
-from server.tensors import (
-    INPUT,
-    INPUT_SHAPE,
-    METADATA,
-    MODEL_SERVICE,
-    OUTPUT,
-    OUTPUT_SHAPE,
-    PREDICT_METHOD,
-    PREDICTION_SERVICE,
-    RUNTIME_HEADER,
-    SIGNATURE,
-    TensorError,
-    shape_of,
-    to_array,
-    to_tensor,
-)
+from server.claims_model import RUNTIME, ModelFolderError, load_versions
+from server.model_servicer import ModelServicer, RequestError
+from server.tensors import MODEL_SERVICE, PREDICTION_SERVICE, RUNTIME_HEADER, TensorError
 
-_SIGNATURES_TYPE: Final = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+_LOG: Final = structlog.get_logger("server.model_server")
 _GRACE_S: Final = 2.0
-_OPTIONS: Final = (("grpc.so_reuseport", 0),)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _Answer = TypeVar("_Answer", bound=Message)
-
-
-class RequestError(Exception):
-    """A request cannot be answered."""
-
-    status = grpc.StatusCode.INVALID_ARGUMENT
-
-
-class UnknownModelError(RequestError):
-    """A request names a model, or a version of it, that is not here."""
-
-    status = grpc.StatusCode.NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +35,15 @@ class ModelServer:
     address: str
     """HOST:PORT, with the port that was taken."""
     _server: grpc.aio.Server
+    _servicer: ModelServicer
+    _folder: Path
+
+    async def reload(self) -> None:
+        """Serve what the folder holds now; answers under way end with the version they began on.
+
+        A folder that cannot be used raises ModelFolderError and changes nothing.
+        """
+        self._servicer.replace(await asyncio.to_thread(load_versions, self._folder))
 
     async def stop(self, grace_s: float = _GRACE_S) -> None:
         """Take no more calls and let those under way end."""
@@ -76,121 +58,82 @@ class ModelServer:
         await self.stop(0)
 
 
-async def serve_model(listen: str, model_dir: Path) -> ModelServer:
-    """Serve the model of a folder on HOST:PORT; port 0 takes a free one."""
-    model = load_model(model_dir)
-    server = grpc.aio.server(options=_OPTIONS)
-    server.add_generic_rpc_handlers(_handlers(_Servicer(model)))
+async def serve_model(
+    listen: str,
+    model_dir: Path,
+    labels: Mapping[str, int] | None = None,
+    *,
+    share_port: bool = False,
+) -> ModelServer:
+    """Serve the versions of a model on HOST:PORT; port 0 takes a free one.
+
+    Labels name versions, as `version_labels` does in the configuration of TensorFlow Serving.
+    """
+    servicer = ModelServicer(load_versions(model_dir), labels or {})
+    server = grpc.aio.server(options=[("grpc.so_reuseport", int(share_port))])
+    server.add_generic_rpc_handlers(_handlers(servicer))
     address = split_address(listen)
     port = server.add_insecure_port(listen)
     await server.start()
-    return ModelServer(address.with_port(port), server)
+    return ModelServer(address.with_port(port), server, servicer, model_dir)
 
 
-async def run_model_server(listen: str, model_dir: Path, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the address when calls are answered."""
-    stopped = asyncio.Event()
+async def run_model_server(
+    listen: str,
+    model_dir: Path,
+    ready: Callable[[str], None],
+    labels: Mapping[str, int] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is told the address when calls are answered.
+
+    On SIGHUP the folder is looked at again.
+    """
+    stopped, changed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
-    server = await serve_model(listen, model_dir)
-    ready(server.address)
-    await stopped.wait()
+    loop.add_signal_handler(signal.SIGHUP, changed.set)
+    server = await serve_model(listen, model_dir, labels)
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(_follow(server, changed))
+        ready(server.address)
+        await stopped.wait()
+        following.cancel()
     await server.stop()
 
 
-class _Servicer:
-    """Answers the three methods that the protocol's clients use."""
-
-    def __init__(self, model: ClaimsModel) -> None:
-        self._model = model
-        self._spec = serving.ModelSpec(
-            name=model.name, version=Int64Value(value=model.version), signature_name=SIGNATURE
-        )
-
-    def predict(self, request: serving.PredictRequest) -> serving.PredictResponse:
-        """Run the model over the rows of a request."""
-        self._check_spec(request.model_spec)
-        if list(request.inputs) != [INPUT]:
-            raise RequestError(
-                f"the request has inputs {sorted(request.inputs)}; expected {INPUT!r} alone"
-            )
-        if any(name != OUTPUT for name in request.output_filter):
-            raise RequestError(
-                f"the request asks for outputs {sorted(request.output_filter)}; "
-                f"this model has {OUTPUT!r} alone"
-            )
-        features = to_array(request.inputs[INPUT], INPUT, INPUT_SHAPE)
-        return serving.PredictResponse(
-            model_spec=self._spec, outputs={OUTPUT: to_tensor(self._model.predict(features))}
-        )
-
-    def metadata(
-        self, request: serving.GetModelMetadataRequest
-    ) -> serving.GetModelMetadataResponse:
-        """Say what the model takes and gives."""
-        self._check_spec(request.model_spec)
-        if set(request.metadata_field) != {METADATA}:
-            raise RequestError(
-                f"the request asks for metadata {sorted(request.metadata_field)}; "
-                f"expected {METADATA!r}, the one kind there is"
-            )
-        signature = serving.SignatureDef(
-            inputs={INPUT: _info(INPUT, INPUT_SHAPE)},
-            outputs={OUTPUT: _info(OUTPUT, OUTPUT_SHAPE)},
-            method_name=PREDICT_METHOD,
-        )
-        signatures = serving.SignatureDefMap(signature_def={SIGNATURE: signature})
-        packed = AnyMessage(type_url=_SIGNATURES_TYPE, value=signatures.SerializeToString())
-        return serving.GetModelMetadataResponse(
-            model_spec=serving.ModelSpec(name=self._spec.name, version=self._spec.version),
-            metadata={METADATA: packed},
-        )
-
-    def status(self, request: serving.GetModelStatusRequest) -> serving.GetModelStatusResponse:
-        """Say that the one version is there."""
-        self._check_spec(request.model_spec)
-        version = serving.ModelVersionStatus(
-            version=self._model.version,
-            state=serving.ModelVersionStatus.STATE_AVAILABLE,
-            status=serving.Status(),
-        )
-        return serving.GetModelStatusResponse(model_version_status=[version])
-
-    def _check_spec(self, spec: serving.ModelSpec) -> None:
-        """Refuse requests for another model, version or signature."""
-        here = f"this server has {self._model.name!r} version {self._model.version}"
-        if spec.name != self._model.name:
-            raise UnknownModelError(f"model {spec.name!r} is not served; {here}")
-        if spec.version_label:
-            raise UnknownModelError(
-                f"version label {spec.version_label!r} is not known; {here}, which has no labels"
-            )
-        if spec.HasField("version") and spec.version.value != self._model.version:
-            raise UnknownModelError(f"version {spec.version.value} is not served; {here}")
-        if spec.signature_name not in {"", SIGNATURE}:
-            raise RequestError(
-                f"signature {spec.signature_name!r} is not known; expected {SIGNATURE!r} or none"
-            )
+async def _follow(server: ModelServer, changed: asyncio.Event) -> None:
+    """Load the folder again whenever told so, for ever; what cannot be used changes nothing."""
+    while True:
+        await changed.wait()
+        changed.clear()
+        try:
+            await server.reload()
+        except ModelFolderError as error:
+            _LOG.error("model_refused", reason=str(error))
+        else:
+            _LOG.info("model_loaded")
 
 
-def _info(name: str, shape: tuple[int, ...]) -> serving.TensorInfo:
-    """Describe one float tensor of the signature."""
-    return serving.TensorInfo(
-        name=f"{SIGNATURE}_{name}:0", dtype=serving.DATA_TYPE_FLOAT, tensor_shape=shape_of(shape)
-    )
+def labels_of(text: str) -> dict[str, int]:
+    """Read LABEL=VERSION,LABEL=VERSION; anything else is a ValueError."""
+    labels = {}
+    for each in text.split(",") if text else ():
+        label, _, version = each.strip().partition("=")
+        if not (label and version.isdecimal()):
+            raise ValueError(f"labels has {each!r}: expected LABEL=VERSION, such as stable=1")
+        labels[label] = int(version)
+    return labels
 
 
-def _handlers(servicer: _Servicer) -> tuple[grpc.GenericRpcHandler, ...]:
+def _handlers(servicer: ModelServicer) -> tuple[grpc.GenericRpcHandler, ...]:
     """Return the methods under the paths of TensorFlow Serving."""
     return (
         grpc.method_handlers_generic_handler(
             PREDICTION_SERVICE,
             {
                 "Predict": _method(serving.PredictRequest, servicer.predict),
-                "GetModelMetadata": _method(
-                    serving.GetModelMetadataRequest, servicer.metadata, names_runtime=True
-                ),
+                "GetModelMetadata": _method(serving.GetModelMetadataRequest, servicer.metadata),
             },
         ),
         grpc.method_handlers_generic_handler(
@@ -200,10 +143,11 @@ def _handlers(servicer: _Servicer) -> tuple[grpc.GenericRpcHandler, ...]:
     )
 
 
-def _method(
-    kind: type[Any], answer: Callable[[Any], _Answer], *, names_runtime: bool = False
-) -> "grpc.RpcMethodHandler[Any, Any]":
-    """Return a unary method: bytes in, a request checked, a message out; every refusal says why."""
+def _method(kind: type[Any], answer: Callable[[Any], _Answer]) -> "grpc.RpcMethodHandler[Any, Any]":
+    """Return a unary method: bytes in, a request checked, a message out; every refusal says why.
+
+    Every answer says what runs the model, beside the message: there is no field for it.
+    """
 
     async def handle(content: bytes, context: Context) -> _Answer:
         try:
@@ -213,8 +157,7 @@ def _method(
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"the bytes are no {kind.__name__} of TensorFlow Serving's API",
             )
-        if names_runtime:
-            await context.send_initial_metadata(((RUNTIME_HEADER, RUNTIME),))
+        await context.send_initial_metadata(((RUNTIME_HEADER, RUNTIME),))
         try:
             return answer(request)
         except TensorError as error:

@@ -5,13 +5,15 @@ from time import monotonic
 from typing import Any, Final
 
 import structlog
+from claimgate.v1 import score_pb2
 from opentelemetry import trace
 
 from engine.gathered import Gathered
 from server.batcher import Work
-from server.errors import CallFaultError, InternalFaultError, new_error_id
+from server.errors import CallFaultError, DeadlineError, InternalFaultError, new_error_id
 from server.gather import Wanted
 from server.metrics import Metrics
+from server.poison import Poisoned, without_poisoned
 from server.scorer import CurrentScorer, EngineThread, Judged
 from server.telemetry import stack_of, trace_id_of
 
@@ -23,7 +25,7 @@ _TRACER: Final = trace.get_tracer("claimgate.server")
 
 
 class Passes:
-    """Runs passes: every message of a pass is answered, or fails by itself."""
+    """Runs passes: a fault costs the claim that it is in, or the message if it is in no claim."""
 
     def __init__(
         self, scorer: CurrentScorer, thread: EngineThread, gather: Gather, metrics: Metrics
@@ -34,13 +36,10 @@ class Passes:
         self._metrics = metrics
 
     async def run(self, works: Sequence[Work]) -> None:
-        """Answer the messages of a pass; if it fails, each alone: a fault costs one message."""
+        """Answer the messages of a pass; if it fails, each alone, without what it failed by."""
         started = monotonic()
         try:
-            judged = await self._judged(works)
-            if judged is None:
-                return
-            answers = list(zip(works, judged.answers, strict=True))
+            judged = await self._judged(works, [work.message for work in works])
         except CallFaultError as fault:
             # Of the tenant, not of a message: its policy cannot be had.
             for work in works:
@@ -49,9 +48,7 @@ class Passes:
         except Exception as error:  # noqa: BLE001 - the outermost edge of a pass
             await self._run_alone(works, error)
             return
-        for work, answer in answers:
-            work.deliver(answer)
-        self._metrics.pass_answered(works, judged)
+        self._deliver(works, judged)
         _LOG.debug(
             "pass_answered",
             messages=len(works),
@@ -59,16 +56,43 @@ class Passes:
             duration_s=round(monotonic() - started, 6),
         )
 
+    def _deliver(self, works: Sequence[Work], judged: Judged) -> None:
+        for work, answer in zip(works, judged.answers, strict=True):
+            work.deliver(answer)
+        self._metrics.pass_answered(works, judged)
+
     async def _run_alone(self, works: Sequence[Work], error: Exception) -> None:
         if len(works) == 1:
-            works[0].fail(_logged(error, works[0]))
+            await self._run_without_poisoned(works[0], error)
             return
         for work in works:
             if work.wanted:
                 await self.run([work])
 
-    async def _judged(self, works: Sequence[Work]) -> Judged | None:
-        """Score a pass; None if nobody waits for it any more once all is gathered."""
+    async def _run_without_poisoned(self, work: Work, error: Exception) -> None:
+        """Answer a message that failed, without the claims that it failed by; or fail it."""
+
+        async def judge(batch: score_pb2.ClaimBatch) -> Judged:
+            if not work.wanted:
+                raise DeadlineError("nobody waits for the answer any more")
+            return await self._judged([work], [batch])
+
+        def report(poisoned: Poisoned) -> str:
+            self._metrics.poisoned_claims.inc()
+            return _logged(poisoned.error, work, ordinal=poisoned.ordinal).error_id
+
+        try:
+            judged = await without_poisoned(work.message, error, judge, report)
+        except CallFaultError as fault:
+            work.fail(fault)
+        except Exception as left:  # noqa: BLE001 - the outermost edge of a pass
+            work.fail(_logged(left, work))
+        else:
+            self._deliver([work], judged)
+
+    async def _judged(
+        self, works: Sequence[Work], messages: Sequence[score_pb2.ClaimBatch]
+    ) -> Judged:
         links = [trace.Link(work.caller) for work in works if work.caller]
         facts = {"messages": len(works), "claims": sum(work.claims for work in works)}
         # A span would take over the text of an exception, twice; the log has what may be told.
@@ -81,25 +105,25 @@ class Passes:
         ):
             # Taken once: what was read with one set of tables must be scored with the same.
             scorer = await self._scorer(works[0].tenant)
-            messages = [work.message for work in works]
             read = await self._thread.run("read", scorer.read, messages)
             with self._metrics.stage("gather"):
                 gathered = await self._gather(read, Wanted(works[0].tenant, works[0].history))
             if not any(work.wanted for work in works):
-                return None
+                raise DeadlineError("nobody waits for the answer any more")
             views = [work.view for work in works]
             return await self._thread.run("score", scorer.score, read, gathered, views)
 
 
-def _logged(error: Exception, work: Work) -> InternalFaultError:
+def _logged(error: Exception, work: Work, **facts: int) -> InternalFaultError:
     """Return the fault that the caller sees; the log names the place, never the error's text."""
     fault = InternalFaultError(new_error_id())
     _LOG.error(
-        "message_failed",
+        "claim_failed" if facts else "message_failed",
         error_id=fault.error_id,
         error_type=type(error).__name__,
         raised_at=stack_of(error),
         claims=work.claims,
+        **facts,
         tenant=work.tenant,
         request_id=work.request_id,
         trace_id=trace_id_of(work.caller),

@@ -46,6 +46,8 @@ class Judged:
     answers: Sequence[Answer]
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
     """By rule id; PRICE stands for the price."""
+    tenant_fee_lines: int = 0
+    """Lines that have their price from the tenant's own fee schedule."""
 
 
 class Violation(Protocol):

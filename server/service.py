@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import grpc
 from claimgate.v1.reference_service_pb2_grpc import (
@@ -26,6 +27,8 @@ from server.scoring import ScoringServicer
 from server.settings import Settings
 from server.standard import add_standard_services
 from server.streams import StreamLimits
+
+_DRAIN_NOTICE_S_MAX: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ def _add_services(
         claims_max=settings.message_claims_max,
         unacknowledged_max=settings.stream_unacknowledged_max,
         idle_s=settings.stream_idle_ms / 1000,
+        drain_notice_s=min(_DRAIN_NOTICE_S_MAX, settings.drain_ms / 2000),
     )
     scoring = ScoringServicer(
         service.batcher,

@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
 from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
-from server.address import Address, split_address
+from server.address import Address, split_address, split_list
+from server.model_spec import ModelChoice
 from server.schedule.quota import Quota
 
 EMBEDDED: Final = "embedded"
@@ -60,6 +61,25 @@ class Settings(BaseSettings):
     history_deadline_ms: int = Field(default=1_000, ge=1)
     """Longest a pass waits for history; later the claims are scored without it, and say so."""
 
+    fees_deadline_ms: int = Field(default=1_000, ge=1)
+    """Longest a pass waits for the tenant's fees; what has none by then is not priced, and says so.
+    """
+
+    fees_poll_ms: int = Field(default=2_000, ge=10)
+    """How often it is looked whether a tenant has loaded another version of its fee schedule."""
+
+    fees_cache_bytes_max: int = Field(default=64 * 1024 * 1024, ge=0)
+    """Most memory that a process keeps fees of codes in, about."""
+
+    fees_cache_ttl_ms: int = Field(default=60_000, ge=1)
+    """How long it keeps them; of a version that is no longer in use it is as long."""
+
+    memcached: str = ""
+    """Nodes that share the fees, HOST:PORT,HOST:PORT; empty: the process's own cache alone."""
+
+    memcached_timeout_ms: int = Field(default=100, ge=1)
+    """Longest that a call to a node may take; the node is then left alone for 5 seconds."""
+
     policy_folder: Path | None = None
     """Folder of policies, TENANT.toml each; left out, they come from the production database."""
 
@@ -67,16 +87,45 @@ class Settings(BaseSettings):
     """How often a tenant's policy is looked at again."""
 
     model_address: str = EMBEDDED
-    """Model server, HOST:PORT; `embedded` starts one, `disabled` scores by rules alone."""
+    """Model servers, HOST:PORT with commas between them; `embedded` starts one, `disabled` scores
+    by rules alone."""
 
     model_folder: Path | None = None
-    """Exported model of the embedded model server; the shipped one where left out."""
+    """Exported model of the embedded model server, or a folder of its versions, such as 1/ and 2/;
+    the shipped one where left out."""
 
     model_name: str = "claims"
-    """Name of the model on the model server."""
+    """Model on the model servers: NAME, or NAME/VERSION or NAME@LABEL; the newest without them."""
 
     model_deadline_ms: int = Field(default=500, ge=1)
     """Longest a pass waits for the model; later the claims are scored without it, and say so."""
+
+    model_batch_rows_max: int = Field(default=4096, ge=1)
+    """Most claims in one request to a model server; a larger pass is asked in parts, side by side.
+    Not above the server's own limit."""
+
+    model_failures_max: int = Field(default=3, ge=1)
+    """After so many failures in a row a model server is left alone, and then tried by probes."""
+
+    model_retry_ms: int = Field(default=1_000, ge=10)
+    """How long it is left alone the first time, give or take a quarter; then twice as long, up to
+    10 s."""
+
+    model_hedge_ms: int = Field(default=0, ge=0)
+    """After this long another model server is asked too and the first answer counts, for at most
+    5 % of the requests; 0: never."""
+
+    model_warmup_ms: int = Field(default=5_000, ge=0)
+    """Longest that each model is warmed up with a full pass before the service is ready; 0: not."""
+
+    model_candidate: str = ""
+    """Model that is tried out beside the other on the same servers, as in `model_name`."""
+
+    model_candidate_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the messages that the candidate answers, 0 to 1."""
+
+    model_shadow_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the other messages that the candidate scores too, counted and without effect."""
 
     batch_claims_max: int = Field(default=2048, ge=1)
     """Most claims scored in one pass."""
@@ -159,12 +208,34 @@ class Settings(BaseSettings):
                 f"message_claims_max is {self.message_claims_max}: one message has to fit; raise "
                 "queue_claims_max, or lower the share"
             )
+        if self.model_address not in {EMBEDDED, DISABLED}:
+            addresses = [split_address(each) for each in split_list(self.model_address)]
+            if len(set(addresses)) < len(addresses):
+                raise ValueError(f"model_address is {self.model_address}: name each server once")
+        candidate = self.model_candidate_choice
+        if candidate == self.model_choice:
+            raise ValueError(
+                f"model_candidate is {candidate}, as model_name: expected another model, or "
+                "another version or label of it"
+            )
+        if candidate is None and (self.model_candidate_share or self.model_shadow_share):
+            raise ValueError(
+                "model_candidate_share and model_shadow_share are of a candidate: "
+                "name it by model_candidate"
+            )
         if not (self.listen_address.loopback or self.plaintext_anywhere):
             raise ValueError(
                 f"listen is {self.listen}: a port without TLS that other machines reach; listen on "
                 "127.0.0.1, or set plaintext_anywhere where the network is trusted"
             )
+        for node in self.memcached_nodes:
+            split_address(node)
         return self
+
+    @property
+    def memcached_nodes(self) -> tuple[str, ...]:
+        """Addresses of the nodes of memcached, each once."""
+        return tuple(dict.fromkeys(filter(None, split_list(self.memcached))))
 
     @classmethod
     def from_environment(cls, **given: Any) -> Self:
@@ -197,6 +268,16 @@ class Settings(BaseSettings):
     def listen_address(self) -> Address:
         """Where the gRPC port is."""
         return split_address(self.listen)
+
+    @property
+    def model_choice(self) -> ModelChoice:
+        """The model that answers."""
+        return ModelChoice.parse(self.model_name)
+
+    @property
+    def model_candidate_choice(self) -> ModelChoice | None:
+        """The model that is tried out; None where there is none."""
+        return ModelChoice.parse(self.model_candidate) if self.model_candidate else None
 
     def environment(self) -> dict[str, str]:
         """Return these settings as environment variables, for a child process."""

@@ -2,7 +2,8 @@
 
 Reading stops while the window or the queue is full, so that flow control slows the caller down.
 However a stream ends (the caller is done, a bad message, a fault, a drain, silence), every message
-that was taken before is answered first; then comes the status.
+that was taken before is answered first; then comes the status, after a summary if it is OK.
+A drain is said first, and a caller that heeds it and sends no more ends as if it were done.
 """
 
 import asyncio
@@ -31,9 +32,11 @@ from server.errors import (
 from server.priorities import checked_priority
 from server.schedule.terms import Priority
 from server.scorer import Answer
+from server.stream_account import Acknowledgements, StreamAccount
 
 # A response gathers small answers up to this many claims, so that it stays far below 4 MiB.
 _RESPONSE_CLAIMS_MAX: Final = 64
+_GATHER_S: Final = 0.004
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class StreamLimits:
     claims_max: int
     unacknowledged_max: int
     idle_s: float
+    drain_notice_s: float
+    """How long a caller that was told of a drain may go on sending what it had under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +55,13 @@ class Finished:
     """A message that has its answer, or the fault instead."""
 
     sequence: int
-    claims: int
-    answered: asyncio.Future[Answer]
+    place: int
+    work: Work
+
+    @property
+    def answered(self) -> asyncio.Future[Answer]:
+        """The answer or the fault."""
+        return self.work.answered
 
 
 class ScoringStream:
@@ -68,6 +78,10 @@ class ScoringStream:
         self._history = True
         self._priority = Priority.BULK
         self._expires_at = inf
+        self._gather = False
+        self._acknowledged = Acknowledgements()
+        self._account = StreamAccount()
+        self._notice_due = False
         self._window = asyncio.Semaphore(limits.unacknowledged_max)
         self._unanswered: set[Work] = set()
         self._finished: deque[Finished] = deque()
@@ -116,6 +130,7 @@ class ScoringStream:
         self._view = checked_view(request.options.view)
         self._history = not request.options.without_history
         self._priority = checked_priority(request.options.priority, Priority.BULK)
+        self._gather = request.options.gather_answers
 
     async def _score(self, request: pb.ScoreClaimsRequest) -> None:
         check_batch(request.batch, self._limits.claims_max, sequence=request.sequence)
@@ -134,12 +149,15 @@ class ScoringStream:
         self._queueing = False
         self._active_at = monotonic()
         self._unanswered.add(work)
-        work.answered.add_done_callback(lambda _: self._finish(request.sequence, work))
+        finished = Finished(request.sequence, self._acknowledged.take(request.sequence), work)
+        if not finished.place:
+            self._account.begin()
+        work.answered.add_done_callback(lambda _: self._finish(finished))
 
-    def _finish(self, sequence: int, work: Work) -> None:
-        self._unanswered.discard(work)
-        if not work.answered.cancelled():
-            self._finished.append(Finished(sequence, work.claims, work.answered))
+    def _finish(self, finished: Finished) -> None:
+        self._unanswered.discard(finished.work)
+        if not finished.answered.cancelled():
+            self._finished.append(finished)
             self._changed.set()
 
     def _end(self, fault: CallFaultError) -> None:
@@ -156,7 +174,7 @@ class ScoringStream:
                     await self._draining.wait()
             except TimeoutError:
                 continue
-            self._stop(reading, DrainingError())
+            await self._drain(reading)
             return
         self._stop(
             reading,
@@ -164,6 +182,13 @@ class ScoringStream:
                 f"nothing was sent for {self._limits.idle_s:g} s; open a new stream for more"
             ),
         )
+
+    async def _drain(self, reading: asyncio.Task[None]) -> None:
+        """Tell the caller; stop reading from one that goes on sending all the same."""
+        self._notice_due = True
+        self._changed.set()
+        await asyncio.wait([reading], timeout=self._limits.drain_notice_s)
+        self._stop(reading, DrainingError())
 
     def _silent(self) -> bool:
         idle_s = monotonic() - self._active_at
@@ -177,6 +202,9 @@ class ScoringStream:
 
     async def _write(self, context: Context, reading: asyncio.Task[None]) -> None:
         while not self._read_all or self._unanswered or self._finished:
+            if self._notice_due:
+                self._notice_due = False
+                await context.write(pb.ScoreClaimsResponse(draining=True))
             if not self._finished:
                 self._changed.clear()
                 await self._changed.wait()
@@ -186,15 +214,19 @@ class ScoringStream:
                 self._end(fault)
                 reading.cancel()
                 continue
+            if self._gather and self._unanswered:
+                await asyncio.sleep(_GATHER_S)
             await context.write(self._response())
             self._active_at = monotonic()
+        if self._ending is None:
+            await context.write(pb.ScoreClaimsResponse(summary=self._account.summary()))
 
     def _response(self) -> pb.ScoreClaimsResponse:
         """Gather finished messages, at least one, into a response."""
         response = pb.ScoreClaimsResponse()
         claims = 0
         while self._finished and not self._fault_of(self._finished[0]):
-            claims += self._finished[0].claims
+            claims += self._finished[0].work.claims
             if response.messages and claims > _RESPONSE_CLAIMS_MAX:
                 break
             finished = self._finished.popleft()
@@ -202,7 +234,11 @@ class ScoringStream:
             response.messages.add(
                 sequence=finished.sequence, results=answer.results, provenance=answer.provenance
             )
+            self._acknowledged.answer(finished.place)
+            self._account.add(answer.results, finished.work.accepted_at)
             self._window.release()
+        if self._acknowledged.upto is not None:
+            response.acknowledged_sequence = self._acknowledged.upto
         return response
 
     @staticmethod

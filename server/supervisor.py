@@ -2,9 +2,7 @@
 
 import os
 import signal
-import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -13,10 +11,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-from server.address import Address
 from server.children import Child, kept, on_hangup, until_stopped
 from server.embedded_model import model_at
 from server.monitoring import monitored
+from server.ports import held_port
 from server.settings import Settings
 
 WORKER_FLAG: Final = "--worker"
@@ -40,7 +38,7 @@ async def supervise(
 
     on_hangup(hang_up)
     with (
-        _held_port(settings.listen_address) as address,
+        held_port(settings.listen_address) as address,
         TemporaryDirectory(prefix="claimgate-metrics-") as folder,
         monitored(settings.metrics_listen, _registry(folder)),
     ):
@@ -87,18 +85,3 @@ def _forget(pid: int, folder: str) -> None:
     """Drop the gauges of a process that ended; its counters stay."""
     if Path(folder).is_dir():
         mark_process_dead(pid, folder)  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _held_port(address: Address) -> Iterator[str]:
-    """Hold the port without listening, so that it stays ours while workers come and go."""
-    with socket.socket(address.family, socket.SOCK_STREAM) as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            held.bind(address)
-        except OSError as error:
-            raise OSError(
-                f"cannot listen on {address.with_port(address.port)}: {error.strerror}; choose "
-                "another address with --listen or CLAIMGATE_LISTEN, or end the process that has it"
-            ) from error
-        yield address.with_port(held.getsockname()[1])

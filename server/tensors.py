@@ -16,7 +16,7 @@ PREDICT_METHOD: Final = "tensorflow/serving/predict"
 PREDICTION_SERVICE: Final = "tensorflow.serving.PredictionService"
 MODEL_SERVICE: Final = "tensorflow.serving.ModelService"
 RUNTIME_HEADER: Final = "x-model-runtime"
-"""Response header of GetModelMetadata by which a server says what runs the model."""
+"""Response header by which a server says what runs the model."""
 
 INPUT_SHAPE: Final = (-1, len(FEATURES))
 OUTPUT_SHAPE: Final = (-1,)

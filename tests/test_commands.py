@@ -238,6 +238,8 @@ def test_demo_runs_the_main_job(tmp_path: Path) -> None:
             line for line in done.stdout.splitlines() if line.split()[:1] == [check] and "%" in line
         )
         assert float(share.split()[-2]) > 0
+    [by_fees] = [line for line in done.stdout.splitlines() if "lines priced by it" in line]
+    assert int(by_fees.split()[-1].replace(",", "")) > 500
 
 
 @pytest.mark.parametrize(
@@ -256,6 +258,7 @@ def test_demo_runs_the_main_job(tmp_path: Path) -> None:
             {"CLAIMGATE_PRODUCTION_URL": "secret"},
             "no URL of a database; expected postgresql://",
         ),
+        (("fees", "list"), {"CLAIMGATE_PRODUCTION_URL": ""}, "CLAIMGATE_PRODUCTION_URL: "),
         (
             ("members", "load", "eligibility", "/no/such.csv"),
             {"CLAIMGATE_KEY_FILE": "/no/such.key", "CLAIMGATE_PRODUCTION_URL": "x"},

@@ -92,7 +92,7 @@ def test_stream_of_json_documents_is_answered_message_by_message(ask) -> None:
     done = ask("claimgate.v1.ScoringService/ScoreClaims", data=stream)
 
     assert done.returncode == 0, done.stderr
-    messages = [m for answer in documents(done.stdout) for m in answer["messages"]]
+    messages = [m for answer in documents(done.stdout) for m in answer.get("messages", ())]
     assert sorted(int(message["sequence"]) for message in messages) == [1, 2, 3, 4, 5]
     for message in messages:
         (result,) = message["results"]

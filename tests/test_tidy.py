@@ -138,7 +138,7 @@ def test_wheel_holds_our_four_names_and_what_travels_with_them(wheel: Path) -> N
     assert top == {"claimgate", "engine", "loader", "server"}
     for part in (
         *("migrations/staging", "migrations/production"),
-        *("reference-sample", "model", "claims-sample"),
+        *("reference-sample", "model", "claims-sample", "fees-sample"),
     ):
         assert any(name.startswith(f"claimgate/resources/{part}") for name in names), part
 

@@ -26,6 +26,8 @@ class PriceBasis(IntEnum):
     """A rate of a contract: dollars, or a share of the fee."""
     CHARGE = 3
     """A contract's share of the charge."""
+    TENANT_FEE = 4
+    """The tenant's own fee schedule: dollars, or a share of the fee."""
 
 
 class PriceReason(IntEnum):
@@ -67,6 +69,8 @@ class PriceReason(IntEnum):
     """Anesthesia whose units are not minutes (unit basis MJ), another service whose units are."""
     ANESTHESIA_FACTOR = 16
     """No anesthesia conversion factor for the locality on the day."""
+    FEES_UNAVAILABLE = 17
+    """The tenant's fee schedule could not be asked about the line, or about one of its session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ class Allowed(Table):
     locality: Ints
     """Row of the geographic indices; -1 none."""
     contract: Ints
-    """Row of the listing of contract rates; -1 none."""
+    """Row of the listing of contract rates, counted on into the tenant's schedule; -1 none."""
     units: Units = field(default_factory=no_units)
     """What the prices of anesthesia were made of, a record per line."""
     changes: Changes = field(default_factory=no_changes)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import LOB_MEDICARE_FFS, Bools, Ints
+from engine.columns import LOB_MEDICARE_FFS, Bools, Ints, one_of
 from engine.pricing.allowed import PriceReason
 from engine.pricing.beside import Schedule
 from engine.pricing.cents import WHOLE_E5, Int64s, half_up
@@ -137,7 +137,7 @@ def _risk_units(schedule: Schedule, line: Ints, base: Int64s) -> Int64s:
         billed = session[batch.lines.procedure == code36(code)]
         if len(billed):
             qualifying[first & np.isin(session[line], billed)] += units
-    paid = ~np.isin(batch.claims.line_of_business[batch.lines.claim[line]], WITHOUT_RISK_UNITS)
+    paid = ~one_of(batch.claims.line_of_business[batch.lines.claim[line]], WITHOUT_RISK_UNITS)
     return np.where(paid, physical + qualifying, 0)
 
 

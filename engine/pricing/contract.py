@@ -7,15 +7,13 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.columns import PROFESSIONAL, Bools, Ints, Table
+from engine.columns import PROFESSIONAL, Bools, Ints, Table, one_of
 from engine.facts import MOD_26, MOD_TC
 from engine.pricing.beside import Schedule
 from engine.pricing.cents import Int64s, half_up
 from engine.pricing.ranking import best
-from engine.tables.listing import ANY, Matches
-
-CONTRACT_RATES: Final = "contract_rates"
-"""The listing of rates."""
+from engine.tables.listing import ANY, Listing, Matches
+from engine.tenant_fees import CONTRACT_RATES
 
 _ANYWHERE, _FACILITY, _NON_FACILITY = range(3)
 _E4_OF_CENT: Final = 100
@@ -43,37 +41,48 @@ class Rates(Table):
     net: Bools
     """The rate is final: no modifier and no other line changes it."""
     row: Ints
-    """Row of the listing."""
+    """Row of the listing; rows of the tenant's fee schedule are counted on from its last."""
 
     @classmethod
-    def of(cls, schedule: Schedule) -> Self | None:
-        """Return the rate of each line that has one; None where no contract is on file."""
-        listing = schedule.reference.listing(CONTRACT_RATES)
-        if not listing.loaded:
+    def of(cls, schedule: Schedule, own: Listing | None = None) -> Self | None:
+        """Return the rate of each line that has one; None where no rate is on file.
+
+        Args:
+            schedule: The lines, and the tables with the listing of rates.
+            own: The rows of the tenant's fee schedule.
+        """
+        listed = schedule.reference.listing(CONTRACT_RATES)
+        sources = [(listed, 0)] if listed.loaded else []
+        if own is not None:
+            sources.append((own, len(listed)))
+        if not sources:
             return None
-        batch = schedule.batch
-        lines, claims = batch.lines, batch.claims
-        known = listing.covers(schedule.facts.distinct_codes)
-        coded = np.flatnonzero((lines.procedure > 0) & known[schedule.facts.distinct_code])
-        contract = claims.contract[lines.claim[coded]]
-        matches = listing.match(lines.procedure[coded], lines.service_from[coded], contract)
-        matches = matches.where(_about(matches, coded[matches.place], schedule))
-        at = best(matches.place, _precedence(matches), len(coded))
-        found = np.flatnonzero(at >= 0)
-        chosen = at[found]
-        return cls(
-            line=coded[found],
-            kind=matches["rate_kind"][chosen],
-            rate_e4=matches["rate"][chosen],
-            # Reductions are those of professional services: a facility's rate stays as it is.
-            net=matches["net"][chosen] | (claims.type[lines.claim[coded[found]]] != PROFESSIONAL),
-            row=matches.row[chosen],
-        )
+        found = [_candidates(schedule, listing, first_row) for listing, first_row in sources]
+        line, score, *columns = (np.concatenate(each) for each in zip(*found, strict=True))
+        # Of equals the first holds: that of the listing.
+        at = best(line, score, len(schedule.batch.lines))
+        return cls(*(each[at[at >= 0]] for each in (line, *columns)))
 
     @property
     def cents(self) -> Int64s:
         """Rates in dollars, as cents."""
         return half_up(self.rate_e4, _E4_OF_CENT)
+
+
+def _candidates(schedule: Schedule, listing: Listing, first_row: int) -> tuple[Ints, ...]:
+    """Return all rates about lines: line, precedence, and the columns of `Rates` after the line."""
+    batch, facts = schedule.batch, schedule.facts
+    lines, claims = batch.lines, batch.claims
+    known = listing.covers(facts.distinct_codes)
+    coded = np.flatnonzero((lines.procedure > 0) & known[facts.distinct_code])
+    contract = claims.contract[lines.claim[coded]]
+    matches = listing.match(lines.procedure[coded], lines.service_from[coded], contract)
+    matches = matches.where(_about(matches, coded[matches.place], schedule))
+    line = coded[matches.place]
+    # Reductions are those of professional services: a facility's rate stays as it is.
+    net = matches["net"] | (claims.type[lines.claim[line]] != PROFESSIONAL)
+    kind, rate_e4, row = matches["rate_kind"], matches["rate"], matches.row + first_row
+    return line, _precedence(matches), kind, rate_e4, net, row
 
 
 def _about(matches: Matches, line: Ints, schedule: Schedule) -> Bools:
@@ -102,7 +111,7 @@ def _carried(matches: Matches, modifiers: Ints, component: Ints) -> Bools:
     """
     wanted = matches["modifier"]
     carries = (modifiers == wanted[:, None]).any(axis=1)
-    part = np.isin(component, (MOD_26, MOD_TC))
+    part = one_of(component, (MOD_26, MOD_TC))
     dollars = matches["rate_kind"] == RateKind.CENTS_PER_UNIT
     carried: Bools = np.where(wanted == ANY, ~(part & dollars), carries)
     return carried

@@ -13,6 +13,7 @@ from engine.pricing.cents import Int64s, half_up, times
 from engine.pricing.contract import RateKind, Rates
 from engine.pricing.sheet import Sheet
 from engine.pricing.steps import Step, change
+from engine.tenant_fees import CONTRACT_RATES
 
 _E5_OF_E4: Final = 10
 
@@ -51,6 +52,8 @@ def price_by_contract(
     anesthesia[by_charge.line] = False
     _price_anesthesia(schedule, sheet, np.flatnonzero(anesthesia), rates)
     _share(sheet, by_fee.take(~net))
+    listed = len(schedule.reference.listing(CONTRACT_RATES))
+    sheet.write_own(rates.line[rates.row >= listed])
 
 
 def _settle(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import Bools, Ints
+from engine.columns import Bools, Ints, one_of
 from engine.facts import MOD_53, Facts
 from engine.pricing.cents import WHOLE_E5, Int64s
 from engine.tables.fees import FeeSchedule
@@ -142,5 +142,5 @@ def split_e2(effect: Bits, mpfs: FeeSchedule, row: Ints) -> Int64s:
     )
     share = np.where(said(Effect.RETURN), during, parts).astype(np.int64)
     share[before + during + after == 0] = -1
-    share[~said(SPLIT) | ~np.isin(mpfs.global_days[row], _SPLIT_DAYS)] = 100
+    share[~said(SPLIT) | ~one_of(mpfs.global_days[row], _SPLIT_DAYS)] = 100
     return share

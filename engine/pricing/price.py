@@ -19,6 +19,7 @@ from engine.pricing.contracted import price_by_contract
 from engine.pricing.fees import Values, capped_cents, not_applicable
 from engine.pricing.sheet import Sheet
 from engine.reference import Reference
+from engine.tenant_fees import NO_FEES, TenantFees
 
 _LETTER: Final = {letter: ord(letter) for letter in "ABCEIJMNPRTX"}
 _MINUTES: Final = code36("MJ")
@@ -34,8 +35,22 @@ _REASON_OF_LETTER[_LETTER["C"]] = PriceReason.CONTRACTOR
 _REASON_OF_LETTER[_LETTER["J"]] = PriceReason.ANESTHESIA
 
 
-def price(batch: Batch, reference: Reference, facts: Facts, policy: Policy) -> Allowed:
-    """Return what each line is worth before edits."""
+def price(
+    batch: Batch,
+    reference: Reference,
+    facts: Facts,
+    policy: Policy,
+    fees: TenantFees = NO_FEES,
+) -> Allowed:
+    """Return what each line is worth before edits.
+
+    Args:
+        batch: The lines.
+        reference: The tables, with the contract rates that the tenant sees.
+        facts: What the tables say of the lines.
+        policy: By the simple formula no rate of contract or tenant is read.
+        fees: The tenant's own fee schedule, as far as it could be had.
+    """
     schedule = Schedule.of(batch, reference, facts)
     simple = policy.price_formula == "simple"
     reason = _reason_of_row(schedule)
@@ -60,15 +75,22 @@ def price(batch: Batch, reference: Reference, facts: Facts, policy: Policy) -> A
     if simple:
         sheet.write_adjusted(line, unadjusted(line, capped, batch.lines.units_milli))
     else:
-        _work_out(schedule, sheet, line, capped)
+        _work_out(schedule, sheet, line, capped, fees)
     return sheet.allowed(batch.lines.charge_cents)
 
 
-def _work_out(schedule: Schedule, sheet: Sheet, line: Ints, capped: Int64s) -> None:
-    """Write what lines come to, from what a unit costs by the fee schedule or by a contract."""
-    rates = Rates.of(schedule)
+def _work_out(
+    schedule: Schedule, sheet: Sheet, line: Ints, capped: Int64s, fees: TenantFees
+) -> None:
+    """Write what lines come to, from what a unit costs by the fee schedule or by a rate."""
+    withheld = _unknown(schedule, fees)
+    if withheld.any():
+        sheet.withhold(withheld, PriceReason.FEES_UNAVAILABLE)
+        known = ~withheld[line]
+        line, capped = line[known], capped[known]
+    rates = Rates.of(schedule, fees.listing)
     if rates is not None and len(rates):
-        price_by_contract(schedule, sheet, rates, line, capped)
+        price_by_contract(schedule, sheet, rates.take(~withheld[rates.line]), line, capped)
         return
     sheet.write_adjusted(line, adjust(schedule, line, capped))
     if schedule.reference.listing(BASE_UNITS).loaded:
@@ -77,6 +99,22 @@ def _work_out(schedule: Schedule, sheet: Sheet, line: Ints, capped: Int64s) -> N
             found, why_not = price_anesthesia(schedule, anesthesia)
             sheet.write_anesthesia(anesthesia, found, why_not)
             sheet.write_places(found.line, schedule.facts.locality[found.line])
+
+
+def _unknown(schedule: Schedule, fees: TenantFees) -> Bools:
+    """Lines that may have a fee of the tenant's own, and those of their sessions.
+
+    What a line beside them comes to may rest on that fee: several procedures are ranked by it.
+    """
+    facts = schedule.facts
+    if not len(fees.unknown):
+        return np.zeros(len(schedule.batch.lines), np.bool_)
+    unknown = np.isin(facts.distinct_codes, fees.unknown)[facts.distinct_code]
+    unknown &= schedule.batch.lines.procedure > 0
+    if not unknown.any():
+        return unknown
+    beside: Bools = np.isin(facts.session, facts.session[unknown])
+    return beside & (schedule.batch.lines.procedure > 0)
 
 
 def _where(keep: Bools, line: Ints, values: Values) -> tuple[Ints, Values]:

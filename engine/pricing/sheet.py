@@ -40,6 +40,11 @@ class Sheet:
         self._fee[line], self._capped[line], self._rvu_e4[line] = fee, capped, rvu_e4
         self._basis[line] = PriceBasis.FEE_SCHEDULE
 
+    def withhold(self, lines: Bools, reason: PriceReason) -> None:
+        """Leave lines without a price, whatever the fee schedule says of them."""
+        self.reason[lines] = reason
+        self.bundled[lines] = False
+
     def write_places(self, line: Ints, locality: Ints | int) -> None:
         """Write the locality that prices are for, -1 for none."""
         self._locality[line] = locality
@@ -58,6 +63,11 @@ class Sheet:
         """Write which rate of a contract prices rest on."""
         self._contract[line] = row
         self._basis[line] = basis
+
+    def write_own(self, line: Ints) -> None:
+        """Write down that rates are those of the tenant's own fee schedule."""
+        by_contract = self._basis[line] == PriceBasis.CONTRACT
+        self._basis[line[by_contract]] = PriceBasis.TENANT_FEE
 
     def write_amounts(self, line: Ints, amount: Int64s, final: Int64s) -> None:
         """Write amounts before and after what other lines and roles leave of them."""

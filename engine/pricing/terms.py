@@ -1,11 +1,10 @@
-"""What a contract's rate is for, in words; ids are kept as numbers and never shown."""
+"""What a rate is for, in words; ids are kept as numbers and never shown."""
 
 from typing import Final
 
 import numpy as np
 
 from engine.codes import text36
-from engine.pricing.contract import CONTRACT_RATES
 from engine.tables.listing import ANY, Listing
 
 _PARTIES: Final = {
@@ -17,8 +16,8 @@ _PARTIES: Final = {
 _SETTINGS: Final = ("", "facility", "non-facility")
 
 
-def terms_of(rates: Listing, row: int, release: str) -> str:
-    """Return release, codes, parties, modifier, setting and days of a row of the rates."""
+def terms_of(rates: Listing, row: int, source: str) -> str:
+    """Return source, codes, parties, modifier, setting and days of a row of the rates."""
     columns = rates.columns
     first, last = (text36(int(columns[f"code_{end}"][row])) for end in ("first", "last"))
     words = [first if first == last else f"{first} to {last}"]
@@ -30,4 +29,4 @@ def terms_of(rates: Listing, row: int, release: str) -> str:
         if not np.isnat(columns[name][row]):
             words.append(f"{word} {columns[name][row]}")
     words.append("net" if columns["net"][row] else "")
-    return f"{CONTRACT_RATES} {release} for {', '.join(filter(None, words))}"
+    return f"{source} for {', '.join(filter(None, words))}"

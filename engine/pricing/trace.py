@@ -10,7 +10,7 @@ from engine.policy import Policy
 from engine.pricing.allowed import Allowed, PriceReason, PriceStatus
 from engine.pricing.anesthesia import BASE_UNITS, SHARES_E5, amount_of
 from engine.pricing.cents import half_up
-from engine.pricing.contract import CONTRACT_RATES, RateKind
+from engine.pricing.contract import RateKind
 from engine.pricing.fees import CONVERSION_FACTORS, own_factors_e4
 from engine.pricing.modifiers import EFFECTS, ROLES
 from engine.pricing.steps import Changes, Step, Units, of_line
@@ -18,6 +18,7 @@ from engine.pricing.terms import terms_of
 from engine.reference import Reference
 from engine.tables.fees import FeeSchedule
 from engine.tables.listing import Listing
+from engine.tenant_fees import CONTRACT_RATES, NO_FEES, TenantFees
 
 TracedStep = tuple[str, str, int]
 """Name, what was multiplied by what, and the amount after it in cents."""
@@ -76,14 +77,22 @@ _WHY_NO_PRICE: Final = {
     "base of the endoscopy, the parts of the test, or the shares of the care",
     PriceReason.REPORT: "a person prices it from the report",
     PriceReason.INCIDENT_TO: "incident to a physician's service: not paid apart in a facility",
+    PriceReason.FEES_UNAVAILABLE: "the tenant's fee schedule could not be asked, for the line or "
+    "for another of its claim, day and provider",
 }
 
 
 def steps_of(
-    allowed: Allowed, batch: Batch, facts: Facts, reference: Reference, policy: Policy, row: int
+    allowed: Allowed,
+    batch: Batch,
+    facts: Facts,
+    reference: Reference,
+    policy: Policy,
+    row: int,
+    fees: TenantFees = NO_FEES,
 ) -> list[TracedStep]:
     """Return how one line came to its price, or why it has none."""
-    line = _Line(allowed, batch, facts, reference, policy, row)
+    line = _Line(allowed, batch, facts, reference, policy, row, fees)
     return [*line.found(), *line.came_to()]
 
 
@@ -97,6 +106,7 @@ class _Line:
     reference: Reference
     policy: Policy
     row: int
+    fees: TenantFees
 
     def found(self) -> list[TracedStep]:
         """Return which release, row, setting and locality hold: steps before any amount."""
@@ -179,13 +189,16 @@ class _Line:
         return self.allowed.units[self.allowed.units["line"] == self.row]
 
     @property
-    def _rates(self) -> Listing:
-        return self.reference.listing(CONTRACT_RATES)
+    def _rate_row(self) -> tuple[Listing, int]:
+        """Table and row of the line's rate: the listing's, or the tenant's own beyond its end."""
+        listed, row = self.reference.listing(CONTRACT_RATES), int(self.allowed.contract[self.row])
+        own = self.fees.listing
+        return (listed, row) if own is None or row < len(listed) else (own, row - len(listed))
 
     @property
     def _rate_kind(self) -> RateKind | None:
-        row = self.allowed.contract[self.row]
-        return RateKind(int(self._rates.columns["rate_kind"][row])) if row >= 0 else None
+        rates, row = self._rate_row
+        return RateKind(int(rates.columns["rate_kind"][row])) if row >= 0 else None
 
     def _times_units(self, sides: Changes) -> list[TracedStep]:
         """Return the step of the units, unless the price is of the line as a whole."""
@@ -199,7 +212,8 @@ class _Line:
     def _rate(self) -> list[TracedStep]:
         """Return the contract's rate: what it is, what and whom it is for."""
         cents = int(self.allowed.capped_cents[self.row])
-        rate = _decimal(int(self._rates.columns["rate"][self.allowed.contract[self.row]]), 4)
+        rates, row = self._rate_row
+        rate = _decimal(int(rates.columns["rate"][row]), 4)
         if self._rate_kind is RateKind.PERCENT_OF_CHARGE:
             charge = _fixed(int(self.batch.lines.charge_cents[self.row]), 2)
             rate = f"{charge} x {rate} of the charge"
@@ -208,8 +222,10 @@ class _Line:
         return [("contract", f"{rate}, {self._terms()}", cents)]
 
     def _terms(self) -> str:
-        release = self._release(CONTRACT_RATES)
-        return terms_of(self._rates, int(self.allowed.contract[self.row]), release)
+        rates, row = self._rate_row
+        if rates is self.fees.listing:
+            return terms_of(rates, row, f"fee schedule {self.fees.version}")
+        return terms_of(rates, row, f"{CONTRACT_RATES} {self._release(CONTRACT_RATES)}")
 
     def _release(self, dataset: str) -> str:
         """Return the name of the dataset's release of the day."""

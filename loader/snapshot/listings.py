@@ -76,16 +76,33 @@ def _values(row: Row, spec: ListingSpec) -> dict[str, Any]:
         )
     values: dict[str, Any] = {"tenant": tenant.encode()}
     for each in spec.fields:
-        if each.form in RANGES:
-            values |= zip(each.columns, _range(row, each), strict=True)
-        else:
-            values[each.name] = _scalar(row, each)
-        if each.key_column:
-            values[each.key_column] = _word(row, each)
+        values |= field_values(row, each)
+    effective, deletion = days_of(row)
+    return values | {"effective": effective, "deletion": deletion}
+
+
+def field_values(row: Row, each: ListingField) -> dict[str, Any]:
+    """Return what a row says in a field, by column.
+
+    Raises:
+        ReferenceFileError: names the row and the field at fault.
+    """
+    if each.form in RANGES:
+        return dict(zip(each.columns, _range(row, each), strict=True))
+    values = {each.name: _scalar(row, each)}
+    return values | {each.key_column: _word(row, each)} if each.key_column else values
+
+
+def days_of(row: Row) -> tuple[date | None, date | None]:
+    """Return the first and the last day of a row, None for open.
+
+    Raises:
+        ReferenceFileError: one is no day, or the last is before the first.
+    """
     effective, deletion = row.date("effective_from"), row.date("effective_to")
     if effective and deletion and deletion < effective:
         raise row.refused("the row ends before it begins", "effective_from up to effective_to")
-    return values | {"effective": effective, "deletion": deletion}
+    return effective, deletion
 
 
 def _range(row: Row, each: ListingField) -> tuple[int, int]:

@@ -119,6 +119,39 @@ def test_messages_one_by_one_are_answered_as_together(engine, messages, together
     assert alone == together
 
 
+def side_of(number: int, p: np.ndarray) -> ModelAnswer:
+    """Whose answer a message gets: of three one each by two versions, and one by nobody."""
+    if number % 3 == 2:
+        return ModelAnswer.unavailable("candidate_timeout")
+    return ModelAnswer(OK, p if number % 3 == 0 else p / 2, f"{number % 3 + 1}/test")
+
+
+def test_messages_answered_by_different_versions_are_answered_as_alone(engine, messages):
+    read = engine.read(messages)
+    p, message = probabilities(read).probability, read.batch.claims.message
+    sides = tuple(side_of(number, p[message == number]) for number in range(len(messages)))
+    merged = np.full(len(p), np.nan, np.float32)
+    for number, side in enumerate(sides):
+        if side.probability is not None:
+            merged[message == number] = side.probability
+    model = ModelAnswer(OK, merged, by_message=sides)
+    together = engine.score(read, Gathered(model), [pb.VIEW_TRACE] * len(messages))
+
+    alone = [
+        engine.score(engine.read([each]), Gathered(side), [pb.VIEW_TRACE])[0]
+        for each, side in zip(messages, sides, strict=True)
+    ]
+
+    assert [each.SerializeToString(deterministic=True) for each in together] == [
+        each.SerializeToString(deterministic=True) for each in alone
+    ]
+    assert {each.provenance.model_version for each in together} == {"1/test", "2/test", ""}
+    assert {tuple(each.degraded) for answer in together for each in answer.results} == {
+        (),
+        ("model: candidate_timeout",),
+    }
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_messages_in_other_passes_are_answered_as_together(engine, messages, together, seed):
     random = Random(seed)

@@ -84,7 +84,7 @@ def _line(number: int) -> claim_pb2.ServiceLine:
 
 @dataclass
 class Scorer(ScoringServiceServicer):
-    """Judges by the claim's id: review-…, deny-…, reject-…, poison-… (the call fails)."""
+    """Judges by the claim's id: review-…, deny-…, reject-…, aside-… (V00), poison-… (fails)."""
 
     calls: Counter[str] = field(default_factory=Counter)
     messages: list[list[str]] = field(default_factory=list)
@@ -134,6 +134,10 @@ def _judge(claim: claim_pb2.Claim) -> score_pb2.ClaimResult:
         decision=decision,
         is_test=claim.is_test,
     )
+    if verdict == "aside":
+        result.decision = score_pb2.DECISION_REJECT
+        result.violations.add(code="V00", message="the service failed on this claim")
+        return result
     if decision == score_pb2.DECISION_REJECT:
         for field_name, code in (("lines", "V06"), ("facility_id", "V02")):
             result.violations.add(field=field_name, code=code, message="missing, expected one")

@@ -15,7 +15,7 @@ from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 
 from loader import embedded, messages, progress, source
 from loader.messages import Opened
-from loader.run import run
+from loader.run import ServiceAtFaultError, run
 from loader.source import Leased, Submitted
 
 TABLES = ("claim_keys", "claims", "claim_results")
@@ -71,6 +71,17 @@ async def test_a_refused_claim_is_kept_with_every_reason(
     [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
     assert [reason["code"] for reason in json.loads(row["reasons"])] == ["V06", "V02"]
     assert (row["processing_stage"], row["failure_category"]) == ("score", "structure")
+
+
+async def test_a_claim_that_the_service_set_aside_failed_by_the_service(
+    settings, stage, make_claim, production, tenant
+):
+    await stage(make_claim("aside-1"), make_claim("ok-1"))
+
+    await run(settings)
+
+    [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
+    assert (row["claim_id"], row["failure_category"]) == ("aside-1", "service")
 
 
 async def test_test_claims_are_scored_and_never_written(
@@ -137,6 +148,13 @@ async def test_a_service_that_fails_on_everything_ends_the_run(
         await run(settings.model_copy(update={"service_faults_max": 5}))
 
     assert (await statuses())["pending"] >= 24
+
+
+async def test_a_service_that_sets_everything_aside_ends_the_run(settings, stage, make_claim):
+    await stage(*(make_claim(f"aside-{n}") for n in range(30)))
+
+    with pytest.raises(ServiceAtFaultError, match="failed on 6 claims"):
+        await run(settings.model_copy(update={"service_faults_max": 5}))
 
 
 async def test_a_service_that_is_gone_leaves_claims_pending_and_counts_no_attempt(

@@ -66,6 +66,18 @@ CASES = {
         model_spec=model_pb2.ModelSpec(name="claims", signature_name="serving_default"),
         inputs={"features": tensor(FEATURES)},
     ),
+    "predict request of a version": predict_pb2.PredictRequest(
+        model_spec=model_pb2.ModelSpec(
+            name="claims", version=Int64Value(value=2), signature_name="serving_default"
+        ),
+        inputs={"features": tensor(FEATURES)},
+    ),
+    "predict request of a label": predict_pb2.PredictRequest(
+        model_spec=model_pb2.ModelSpec(
+            name="claims", version_label="canary", signature_name="serving_default"
+        ),
+        inputs={"features": tensor(FEATURES)},
+    ),
     "predict response": predict_pb2.PredictResponse(
         model_spec=SPEC, outputs={"approval_probability": tensor(PROBABILITY)}
     ),
@@ -81,6 +93,10 @@ CASES = {
     ),
     "metadata request": get_model_metadata_pb2.GetModelMetadataRequest(
         model_spec=model_pb2.ModelSpec(name="claims"), metadata_field=["signature_def"]
+    ),
+    "metadata request of a version": get_model_metadata_pb2.GetModelMetadataRequest(
+        model_spec=model_pb2.ModelSpec(name="claims", version=Int64Value(value=2)),
+        metadata_field=["signature_def"],
     ),
     "metadata response": get_model_metadata_pb2.GetModelMetadataResponse(
         model_spec=model_pb2.ModelSpec(name="claims", version=Int64Value(value=1)),

@@ -12,6 +12,7 @@ from claimgate import resources
 from claimgate.serving.v1 import serving_pb2 as serving
 
 from server.model_server import serve_model
+from server.model_spec import ModelChoice
 from server.tensors import shape_of, to_tensor
 
 PROJECT = Path(__file__).parents[2]
@@ -22,7 +23,15 @@ PROBABILITY = np.array([0.91, 0.42], np.float32)
 SPEC = serving.ModelSpec(name="claims", version={"value": 1}, signature_name="serving_default")
 BY_HAND = {
     "predict request": serving.PredictRequest(
-        model_spec=serving.ModelSpec(name="claims", signature_name="serving_default"),
+        model_spec=ModelChoice("claims").message("serving_default"),
+        inputs={"features": to_tensor(FEATURES)},
+    ),
+    "predict request of a version": serving.PredictRequest(
+        model_spec=ModelChoice("claims", version=2).message("serving_default"),
+        inputs={"features": to_tensor(FEATURES)},
+    ),
+    "predict request of a label": serving.PredictRequest(
+        model_spec=ModelChoice("claims", label="canary").message("serving_default"),
         inputs={"features": to_tensor(FEATURES)},
     ),
     "predict response": serving.PredictResponse(
@@ -40,6 +49,9 @@ BY_HAND = {
     ),
     "metadata request": serving.GetModelMetadataRequest(
         model_spec=serving.ModelSpec(name="claims"), metadata_field=["signature_def"]
+    ),
+    "metadata request of a version": serving.GetModelMetadataRequest(
+        model_spec=ModelChoice("claims", version=2).message(), metadata_field=["signature_def"]
     ),
     "status request": serving.GetModelStatusRequest(model_spec=serving.ModelSpec(name="claims")),
 }

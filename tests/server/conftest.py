@@ -4,12 +4,18 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
+import socket
+import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +26,7 @@ import numpy as np
 import psutil
 import pytest
 import structlog
+from claimgate import resources
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference_pb
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceServicer
@@ -27,6 +34,8 @@ from prometheus_client import CollectorRegistry
 
 from engine.columns import Violation
 from engine.gathered import Gathered, ModelAnswer
+from loader import embedded, migrate
+from loader.service import free_address
 from server.metrics import Metrics
 from server.scorer import Judged
 from server.service import Parts, Serving, serving
@@ -34,6 +43,9 @@ from server.settings import Settings
 from server.telemetry import configure_logging
 
 POISON = "poison"
+"""Id of a claim that the engine fails on whatever it holds."""
+FAULTY = "faulty"
+"""Id of a claim that it fails on by something that the claim holds."""
 MEMBER_TEXT = "bad member id 123-45-6789"
 
 
@@ -60,6 +72,9 @@ class PlainEngine:
             raise TimeoutError("the test left the gate closed")
         if any(claim_id == POISON for message in ids for claim_id in message):
             raise ValueError(MEMBER_TEXT)
+        sent = [claim for message in messages for claim in message.claims]
+        if any(claim.claim_id.startswith(FAULTY) and claim.facility_id for claim in sent):
+            raise ValueError(MEMBER_TEXT)
         count = sum(map(len, ids))
         return SimpleNamespace(ids=ids, features=SimpleNamespace(values=np.zeros((count, 7))))
 
@@ -69,7 +84,10 @@ class PlainEngine:
                 PlainAnswer(
                     [
                         score_pb2.ClaimResult(
-                            claim_id=claim_id, decision=score_pb2.DECISION_APPROVE
+                            claim_id=claim_id,
+                            decision=score_pb2.DECISION_REJECT
+                            if claim_id.startswith(FAULTY)
+                            else score_pb2.DECISION_APPROVE,
                         )
                         for claim_id in ids
                     ],
@@ -199,6 +217,40 @@ def batch() -> Callable[..., score_pb2.ClaimBatch]:
     return claims
 
 
+@pytest.fixture(scope="session")
+def second_model() -> Callable[[Path], None]:
+    """Write a second version of the shipped model into a folder: it thinks less of every claim."""
+
+    def write(folder: Path) -> None:
+        import flatbuffers
+        from ai_edge_litert import schema_py_generated as schema
+
+        shipped = resources.find("model")
+        model = schema.ModelT.InitFromPackedBuf((shipped / "model.tflite").read_bytes(), 0)
+        [bias] = [each for each in model.subgraphs[0].tensors if each.name == b"add_2"]
+        weight = np.frombuffer(bytes(model.buffers[bias.buffer].data), np.float32) - 1
+        model.buffers[bias.buffer].data = np.frombuffer(weight.tobytes(), np.uint8)
+        builder = flatbuffers.Builder()
+        builder.Finish(model.Pack(builder), b"TFL3")
+        folder.mkdir()
+        (folder / "model.tflite").write_bytes(builder.Output())
+        card = json.loads((shipped / "card.json").read_text())
+        card["version"] = int(folder.name)
+        card["sha256"]["model.tflite"] = sha256(builder.Output()).hexdigest()
+        (folder / "card.json").write_text(json.dumps(card))
+
+    return write
+
+
+@pytest.fixture
+def two_versions(tmp_path: Path, second_model: Callable[[Path], None]) -> Path:
+    """A folder with the shipped model as 1/ and another version of it as 2/."""
+    folder = tmp_path / "versions"
+    shutil.copytree(resources.find("model"), folder / "1")
+    second_model(folder / "2")
+    return folder
+
+
 @pytest.fixture
 def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     """Wait until something holds; fails after 10 seconds."""
@@ -209,6 +261,71 @@ def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+class MemcachedProcess:
+    """A memcached on a port of its own, which it keeps when it is started again."""
+
+    def __init__(self, binary: str) -> None:
+        self._binary = binary
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = free_address()
+
+    def start(self) -> None:
+        host, port = self.address.split(":")
+        command = [self._binary, "-l", host, "-p", port, "-m", "64", "-u", "nobody"]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        for _ in range(500):
+            with suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+                return
+            time.sleep(0.01)
+        pytest.fail("memcached does not listen")
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@pytest.fixture
+def memcached_process(skip_or_fail: Callable[[str], None]) -> Iterator[Callable[[], Any]]:
+    """Start a real memcached, as often as it is called; all end with the test."""
+    binary = shutil.which("memcached")
+    if binary is None:
+        skip_or_fail("no memcached: the Debian package memcached is not installed")
+    started: list[MemcachedProcess] = []
+
+    def start() -> MemcachedProcess:
+        started.append(MemcachedProcess(str(binary)))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture
+async def own_postgres():
+    """A server that the test may stop."""
+    folder = Path(tempfile.mkdtemp(prefix="claimgate-postgres-"))
+    running = embedded.embedded_postgres(folder / "data")
+    server = running.__enter__()
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            running.__exit__(None, None, None)
+
+    await embedded.create_databases(server)
+    for database, name in ((embedded.STAGING, "staging"), (embedded.PRODUCTION, "production")):
+        await migrate.upgrade(server.migrating_url(database), name)
+    yield server, stop
+    stop()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass

@@ -1,15 +1,10 @@
 """Staging, loader, service and Postgres: a claim of one run is judged by those of the last."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import asyncpg
-import pytest
 from claimgate.client import Client
 from claimgate.v1 import claim_pb2, score_pb2
 
-from loader import embedded, migrate, run, source
+from loader import embedded, run, source
 from loader.places import prepared_snapshot
 from loader.settings import LoaderSettings
 
@@ -46,28 +41,6 @@ def claim(claim_id: str, code: str, day: str = "2025-10-06") -> claim_pb2.Claim:
             )
         ],
     )
-
-
-@pytest.fixture
-async def own_postgres():
-    """A server that the test may stop."""
-    folder = Path(tempfile.mkdtemp(prefix="claimgate-postgres-"))
-    running = embedded.embedded_postgres(folder / "data")
-    server = running.__enter__()
-    stopped = False
-
-    def stop() -> None:
-        nonlocal stopped
-        if not stopped:
-            stopped = True
-            running.__exit__(None, None, None)
-
-    await embedded.create_databases(server)
-    for database, name in ((embedded.STAGING, "staging"), (embedded.PRODUCTION, "production")):
-        await migrate.upgrade(server.migrating_url(database), name)
-    yield server, stop
-    stop()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def test_a_pair_across_two_loads_is_found_once_and_without_postgres_scoring_goes_on(

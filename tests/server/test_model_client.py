@@ -8,9 +8,13 @@ import pytest
 from claimgate import resources
 from claimgate.serving.v1 import serving_pb2 as serving
 from google.protobuf.any_pb2 import Any as AnyMessage
+from prometheus_client import CollectorRegistry
 
-from server.model_client import ModelClient, ModelSignatureError
+from server.model_client import ModelClient, ModelLimits
+from server.model_endpoint import ModelEndpoint, ModelSignatureError
+from server.model_metrics import ModelMetrics
 from server.model_server import serve_model
+from server.model_spec import ModelChoice
 from server.tensors import shape_of, to_tensor
 
 FEATURES = np.array([[0.4, 2, 47, 4, 1, 1, 1.418], [0.7, 9, 70, 1, 3, 0, 5.0]], np.float32)
@@ -20,6 +24,23 @@ FEATURES = np.array([[0.4, 2, 47, 4, 1, 1, 1.418], [0.7, 9, 70, 1, 3, 0, 5.0]], 
 async def server():
     async with await serve_model("127.0.0.1:0", resources.find("model")) as server:
         yield server
+
+
+def asking(*addresses, model="claims", timeout_ms=2000, **limits):
+    return ModelClient(
+        addresses,
+        ModelChoice.parse(model),
+        ModelLimits(timeout_s=timeout_ms / 1000, **limits),
+        ModelMetrics(CollectorRegistry(), 0.8),
+    )
+
+
+async def checked(address, model="claims"):
+    endpoint = ModelEndpoint(address, ModelChoice.parse(model))
+    try:
+        return await endpoint.check(asyncio.get_running_loop().time() + 2)
+    finally:
+        await endpoint.close()
 
 
 def signature(inputs=(-1, 7), outputs=(-1,)):
@@ -85,7 +106,7 @@ def answered(probability, **tensor):
 
 
 async def test_answer_holds_a_probability_per_row_and_the_version(server):
-    async with ModelClient(server.address, "claims", 2000) as client:
+    async with asking(server.address) as client:
         answer = await client.predict(FEATURES)
 
     assert answer.status == "ok"
@@ -95,14 +116,13 @@ async def test_answer_holds_a_probability_per_row_and_the_version(server):
 
 
 async def test_check_returns_the_version(server):
-    async with ModelClient(server.address, "claims", 2000) as client:
-        assert await client.check() == "1/litert-int8"
+    assert await checked(server.address) == "1/litert-int8"
 
 
 async def test_stock_server_with_a_list_of_floats_is_understood():
     async with (
         Stock(answer=answered([0.25, 0.75], float_val=[0.25, 0.75])) as stock,
-        ModelClient(stock.address, "claims", 2000) as client,
+        asking(stock.address) as client,
     ):
         answer = await client.predict(FEATURES)
 
@@ -113,7 +133,7 @@ async def test_stock_server_with_a_list_of_floats_is_understood():
 async def test_slow_server_is_unavailable_within_the_time_out():
     async with (
         Stock(answer=answered([0.5, 0.5]), delay_s=5) as stock,
-        ModelClient(stock.address, "claims", 150) as client,
+        asking(stock.address, model="claims", timeout_ms=150) as client,
     ):
         started = asyncio.get_running_loop().time()
         answer = await client.predict(FEATURES)
@@ -124,7 +144,7 @@ async def test_slow_server_is_unavailable_within_the_time_out():
 
 
 async def test_absent_server_is_unavailable():
-    async with ModelClient("127.0.0.1:1", "claims", 500) as client:
+    async with asking("127.0.0.1:1", model="claims", timeout_ms=500) as client:
         answer = await client.predict(FEATURES)
 
     assert (answer.status, answer.probability) == ("unavailable", None)
@@ -133,26 +153,20 @@ async def test_absent_server_is_unavailable():
 
 async def test_client_recovers_when_the_server_comes_back():
     folder = resources.find("model")
-    async with await serve_model("127.0.0.1:0", folder) as first:
-        address = first.address
-        client = ModelClient(address, "claims", 2000)
+    async with await serve_model("127.0.0.1:0", folder) as first, asking(first.address) as client:
         before = await client.predict(FEATURES)
-    down = await client.predict(FEATURES)
-
-    async with await serve_model(address, folder):
-        for _ in range(40):
-            after = await client.predict(FEATURES)
-            if after.status == "ok":
-                break
-            await asyncio.sleep(0.1)
-    await client.close()
+        await first.stop(0)
+        down = await client.predict(FEATURES)
+        async with await serve_model(first.address, folder), asyncio.timeout(10):
+            while (after := await client.predict(FEATURES)).status != "ok":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     assert [before.status, down.status, after.status] == ["ok", "unavailable", "ok"]
     assert after.probability.tobytes() == before.probability.tobytes()
 
 
 async def test_unknown_model_is_unavailable(server):
-    async with ModelClient(server.address, "other", 2000) as client:
+    async with asking(server.address, model="other", timeout_ms=2000) as client:
         answer = await client.predict(FEATURES)
 
     assert (answer.status, answer.reason) == ("unavailable", "not_found")
@@ -172,7 +186,7 @@ async def test_unknown_model_is_unavailable(server):
 async def test_answer_that_is_none_is_unavailable(answer):
     async with (
         Stock(answer=answer) as stock,
-        ModelClient(stock.address, "claims", 2000) as client,
+        asking(stock.address) as client,
     ):
         found = await client.predict(FEATURES)
 
@@ -181,27 +195,21 @@ async def test_answer_that_is_none_is_unavailable(answer):
 
 
 async def test_model_of_another_signature_is_refused_at_the_start():
-    async with (
-        Stock(metadata=signature(inputs=(-1, 9))) as stock,
-        ModelClient(stock.address, "claims", 2000) as client,
-    ):
+    async with Stock(metadata=signature(inputs=(-1, 9))) as stock:
         with pytest.raises(ModelSignatureError, match=r"features \[-1, 9\].*expected"):
-            await client.check()
+            await checked(stock.address)
 
 
 async def test_server_that_is_no_model_server_is_refused_at_the_start():
-    async with (
-        Stock(metadata=serving.SignatureDefMap()) as stock,
-        ModelClient(stock.address, "claims", 2000) as client,
-    ):
+    async with Stock(metadata=serving.SignatureDefMap()) as stock:
         with pytest.raises(ModelSignatureError, match="inputs none and outputs none"):
-            await client.check()
+            await checked(stock.address)
 
 
 async def test_model_of_another_signature_is_never_asked():
     async with (
         Stock(answer=answered([0.5, 0.5]), metadata=signature(outputs=(-1, 2))) as stock,
-        ModelClient(stock.address, "claims", 2000) as client,
+        asking(stock.address) as client,
     ):
         answer = await client.predict(FEATURES)
 

@@ -1,7 +1,9 @@
 """The model server answers as TensorFlow Serving does, with the same bits at every batch size."""
 
+import asyncio
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from time import perf_counter
@@ -12,8 +14,8 @@ import pytest
 from claimgate import resources
 from claimgate.serving.v1 import serving_pb2 as serving
 
-from server.claims_model import ModelFolderError, load_model
-from server.model_server import serve_model
+from server.claims_model import ModelFolderError, load_model, load_versions
+from server.model_server import labels_of, serve_model
 from server.tensors import TensorError, shape_of, to_array, to_tensor
 
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
@@ -205,6 +207,120 @@ async def test_status_says_that_the_version_is_available(channel):
     assert (version.version, version.state) == (1, serving.ModelVersionStatus.STATE_AVAILABLE)
 
 
+@pytest.fixture
+async def both(two_versions):
+    """A server of two versions with labels, and a connection to it."""
+    labels = {"stable": 1, "canary": 2}
+    async with (
+        await serve_model("127.0.0.1:0", two_versions, labels) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        yield server, channel
+
+
+async def predicted(channel, features, **spec):
+    content = await ask(channel, PREDICT, predict_request(features, **spec))
+    response = serving.PredictResponse.FromString(content)
+    return (
+        response.model_spec.version.value,
+        to_array(response.outputs["approval_probability"], "p", (len(features),)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "version"),
+    [
+        ({}, 2),
+        ({"version": {"value": 1}}, 1),
+        ({"version": {"value": 2}}, 2),
+        ({"version_label": "stable"}, 1),
+        ({"version_label": "canary"}, 2),
+    ],
+    ids=["newest", "1", "2", "stable", "canary"],
+)
+async def test_version_or_label_picks_the_model(both, two_versions, vectors, spec, version):
+    features = vectors[0][:50]
+    _, channel = both
+    metadata = serving.GetModelMetadataRequest(
+        model_spec=serving.ModelSpec(name="claims", **spec), metadata_field=["signature_def"]
+    )
+
+    found, probability = await predicted(channel, features, **spec)
+    described = serving.GetModelMetadataResponse.FromString(await ask(channel, METADATA, metadata))
+
+    assert (found, described.model_spec.version.value) == (version, version)
+    expected = load_model(two_versions / str(version)).predict(features)
+    assert probability.tobytes() == expected.tobytes()
+
+
+def test_versions_of_the_tests_differ(two_versions, vectors):
+    features = vectors[0][:50]
+
+    one, two = (load_model(two_versions / name).predict(features) for name in "12")
+
+    assert (one > two + 0.001).all()
+
+
+async def test_status_lists_every_version(both):
+    request = serving.GetModelStatusRequest(model_spec=serving.ModelSpec(name="claims"))
+
+    response = serving.GetModelStatusResponse.FromString(await ask(both[1], STATUS, request))
+
+    assert [each.version for each in response.model_version_status] == [2, 1]
+
+
+async def test_label_and_version_that_are_not_there_are_named(both):
+    features = np.zeros((1, 7), np.float32)
+
+    with pytest.raises(grpc.aio.AioRpcError, match="labels canary, stable"):
+        await predicted(both[1], features, version_label="best")
+    with pytest.raises(grpc.aio.AioRpcError, match="version 1, 2"):
+        await predicted(both[1], features, version={"value": 3})
+
+
+async def test_version_that_is_added_is_served_once_the_folder_is_looked_at(both, two_versions):
+    server, channel = both
+    shutil.copytree(two_versions / "2", two_versions / "3")
+    card = json.loads((two_versions / "3" / "card.json").read_text())
+    (two_versions / "3" / "card.json").write_text(json.dumps({**card, "version": 3}))
+    features = np.zeros((1, 7), np.float32)
+
+    before, _ = await predicted(channel, features)
+    await server.reload()
+    after, _ = await predicted(channel, features)
+
+    assert (before, after) == (2, 3)
+
+
+async def test_folder_that_cannot_be_used_changes_nothing(both, two_versions):
+    server, channel = both
+    (two_versions / "2" / "model.tflite").write_bytes(b"")
+
+    with pytest.raises(ModelFolderError, match="not of one export"):
+        await server.reload()
+
+    assert (await predicted(channel, np.zeros((1, 7), np.float32)))[0] == 2
+
+
+async def test_label_of_a_version_that_is_not_there_is_refused(two_versions):
+    with pytest.raises(ModelFolderError, match="label 'best' is of version 7"):
+        await serve_model("127.0.0.1:0", two_versions, {"best": 7})
+
+
+def test_folder_named_for_another_version_is_refused(two_versions):
+    (two_versions / "2").rename(two_versions / "5")
+
+    with pytest.raises(ModelFolderError, match="of version 2; expected 5"):
+        load_versions(two_versions)
+
+
+def test_labels_are_read_from_text():
+    assert labels_of("stable=1, canary=2") == {"stable": 1, "canary": 2}
+    assert labels_of("") == {}
+    with pytest.raises(ValueError, match="LABEL=VERSION"):
+        labels_of("stable")
+
+
 def test_changed_model_file_is_refused(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "model")
     content = bytearray((tmp_path / "model" / "model.tflite").read_bytes())
@@ -249,6 +365,32 @@ def test_tensor_may_hold_a_list_instead_of_bytes():
     )
 
     assert to_array(tensor, "p", (-1,)).tolist() == [0.25, 0.5, 1]
+
+
+async def test_process_serves_a_new_version_on_a_hangup(two_versions):
+    second = two_versions.parent / "2"
+    (two_versions / "2").rename(second)
+    program = (
+        "from pathlib import Path; from server.commands import model_server; "
+        f"model_server(listen='127.0.0.1:0', model=Path({str(two_versions)!r}))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    address = (await process.stdout.readline()).decode().split()[1]
+    async with grpc.aio.insecure_channel(address) as channel:
+        features = np.zeros((1, 7), np.float32)
+        before, _ = await predicted(channel, features)
+        second.rename(two_versions / "2")
+        process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(10):
+            while (await predicted(channel, features))[0] == before:
+                pass
+        after, _ = await predicted(channel, features)
+        process.terminate()
+        code = await process.wait()
+
+    assert (before, after, code) == (1, 2, 0)
 
 
 def test_process_says_when_it_is_ready_and_stops_on_sigterm():

@@ -1,8 +1,11 @@
 """Settings: from the environment, frozen, and refused where they contradict each other."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from server.model_spec import ModelChoice
 from server.schedule.quota import Quota
 from server.settings import Settings, SettingsError
 
@@ -65,6 +68,15 @@ def test_address_that_is_none_is_refused(tmp_path, listen):
         Settings(reference=tmp_path, listen=listen)
 
 
+def test_nodes_of_memcached_are_read_each_once_and_one_that_is_none_is_refused(tmp_path):
+    settings = Settings(reference=tmp_path, memcached="a:1, b:2,,a:1")
+
+    assert settings.memcached_nodes == ("a:1", "b:2")
+    assert Settings(reference=tmp_path).memcached_nodes == ()
+    with pytest.raises(ValidationError, match="HOST:PORT"):
+        Settings(reference=tmp_path, memcached="a:1,b")
+
+
 def test_queue_that_holds_no_message_is_refused(tmp_path):
     with pytest.raises(ValidationError, match="queue_claims_max"):
         Settings(reference=tmp_path, queue_claims_max=10, message_claims_max=11)
@@ -117,3 +129,54 @@ def test_settings_cannot_be_changed(tmp_path):
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.workers = 2
+
+
+@pytest.mark.parametrize(
+    "addresses", ["models:8500", "10.0.0.1:8500,10.0.0.2:8500", "a:1, b:2", "embedded", "disabled"]
+)
+def test_one_or_several_model_servers_may_be_named(tmp_path, addresses):
+    assert Settings(reference=tmp_path, model_address=addresses).model_address == addresses
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"model_address": "models"}, "HOST:PORT"),
+        ({"model_address": "a:1,,b:2"}, "HOST:PORT"),
+        ({"model_address": "a:1,embedded"}, "HOST:PORT"),
+        ({"model_address": "a:1,b:1,a:1"}, "each server once"),
+        ({"model_name": "claims:2"}, "NAME/VERSION or NAME@LABEL"),
+        ({"model_candidate": "claims/new"}, "NAME/VERSION or NAME@LABEL"),
+        ({"model_candidate": "claims"}, "another model"),
+        ({"model_name": "claims/2", "model_candidate": "claims/2"}, "another model"),
+        ({"model_candidate_share": 0.1}, "name it by model_candidate"),
+        ({"model_shadow_share": 0.1}, "name it by model_candidate"),
+        ({"model_candidate": "claims/2", "model_shadow_share": 1.1}, "less than or equal to 1"),
+    ],
+)
+def test_models_that_cannot_be_meant_are_refused(tmp_path, changes, text):
+    with pytest.raises(ValidationError, match=text):
+        Settings(reference=tmp_path, **changes)
+
+
+def test_candidate_is_a_version_a_label_or_another_model(tmp_path):
+    found = [
+        Settings(
+            reference=tmp_path, model_candidate=text, model_candidate_share=0.5
+        ).model_candidate_choice
+        for text in ("claims/2", "claims@canary", "next-claims")
+    ]
+
+    assert found == [
+        ModelChoice("claims", version=2),
+        ModelChoice("claims", label="canary"),
+        ModelChoice("next-claims"),
+    ]
+    assert [str(each) for each in found] == ["claims/2", "claims@canary", "next-claims"]
+
+
+def test_every_setting_is_on_the_page_of_operating():
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+
+    missing = {name for name in Settings.model_fields if f"`{name}`" not in page}
+    assert not missing

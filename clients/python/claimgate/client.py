@@ -2,7 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Sequence,
+)
 from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -40,7 +47,8 @@ _RESUME_DELAY_S: Final = 0.1
 _CORE_ERROR: Final = "Internal error from Core"
 _RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
 
-# Only UNAVAILABLE is safe to repeat blindly; more than 4 attempts count as 5 in every gRPC library.
+# CANCELLED comes from a process that was stopping when the call reached it; a caller's own cancel
+# is never repeated. More than 4 attempts count as 5 in every gRPC library.
 _SERVICE_CONFIG: Final = json.dumps(
     {
         "methodConfig": [
@@ -55,7 +63,7 @@ _SERVICE_CONFIG: Final = json.dumps(
                     "initialBackoff": "0.1s",
                     "maxBackoff": "2s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
@@ -253,6 +261,10 @@ class Client:
         *,
         view: score_pb2.View.ValueType = score_pb2.VIEW_EVIDENCE,
         window: int = WINDOW,
+        history: bool = True,
+        priority: scoring.Priority.ValueType = scoring.PRIORITY_BULK,
+        gather_answers: bool = False,
+        on_summary: Callable[[scoring.StreamSummary], None] | None = None,
     ) -> AsyncGenerator[scoring.MessageResult, None]:
         """Score a stream of messages; each is answered once, in any order.
 
@@ -263,16 +275,31 @@ class Client:
             messages: Batches of claims, or ready-made bytes of `ScoreClaimsRequest` with a batch.
             view: How much each answer says.
             window: Most messages that are sent and not yet answered.
+            history: Let committed claims and member data count, where the service has them.
+            priority: Who waits for the answers.
+            gather_answers: Take small answers a few milliseconds later, many at once.
+            on_summary: Called with the service's account of each stream that it ended well: of one,
+                or of several where the service was restarted.
         """
-        sending = _Sending(messages, window)
+        options = scoring.StreamOptions(
+            view=view,
+            without_history=not history,
+            priority=priority,
+            gather_answers=gather_answers,
+        )
+        sending = _Sending(messages, window, options)
         feeding = asyncio.create_task(sending.feed())
         failures, careful = 0, False
         try:
             while not sending.finished:
                 try:
-                    async for result in self._stream(sending, view, careful=careful):
-                        failures = 0
-                        yield result
+                    async for response in self._stream(sending, careful=careful):
+                        for result in response.messages:
+                            if sending.answered(result.sequence):
+                                failures = 0
+                                yield result
+                        if on_summary and response.HasField("summary"):
+                            on_summary(response.summary)
                 except AioRpcError as error:
                     failures += 1
                     careful = _status_lost(error)
@@ -286,18 +313,18 @@ class Client:
                 await feeding
 
     async def _stream(
-        self, sending: "_Sending", view: score_pb2.View.ValueType, *, careful: bool
-    ) -> AsyncIterator[scoring.MessageResult]:
+        self, sending: "_Sending", *, careful: bool
+    ) -> AsyncIterator[scoring.ScoreClaimsResponse]:
         """Run one stream: what is unanswered first, then what is new."""
         open_stream: Any = self._channel.stream_stream(
             _SCORE_CLAIMS, response_deserializer=scoring.ScoreClaimsResponse.FromString
         )
-        call = open_stream(sending.requests(view, careful=careful))
+        call = open_stream(sending.requests(careful=careful))
         try:
             async for response in call:
-                for result in response.messages:
-                    if sending.answered(result.sequence):
-                        yield result
+                if response.draining:
+                    sending.pause()
+                yield response
         finally:
             call.cancel()
 
@@ -311,12 +338,19 @@ class Client:
 class _Sending:
     """The messages of one `score`: which are to be sent, and which are not answered yet."""
 
-    def __init__(self, messages: AsyncIterable[Message] | Iterable[Message], window: int) -> None:
+    def __init__(
+        self,
+        messages: AsyncIterable[Message] | Iterable[Message],
+        window: int,
+        options: scoring.StreamOptions,
+    ) -> None:
         self._messages = messages
+        self._options = scoring.ScoreClaimsRequest(options=options).SerializeToString()
         self._room = asyncio.Semaphore(window)
         self._unanswered: dict[int, bytes] = {}
         self._new: asyncio.Queue[int | None] = asyncio.Queue()
         self._read_all = False
+        self._paused = False
         self._progress = asyncio.Event()
 
     @property
@@ -337,25 +371,32 @@ class _Sending:
             self._read_all = True
             self._new.put_nowait(None)
 
-    async def requests(
-        self, view: score_pb2.View.ValueType, *, careful: bool
-    ) -> AsyncIterator[bytes]:
+    async def requests(self, *, careful: bool) -> AsyncIterator[bytes]:
         """Yield the requests of a stream: the options, what an earlier one left, what is new.
 
         A careful stream waits for each answer before it sends the next of what was left.
         """
-        options = scoring.ScoreClaimsRequest(options=scoring.StreamOptions(view=view))
-        yield options.SerializeToString()
+        self._paused = False
+        yield self._options
         left = dict(self._unanswered)
         for sequence, request in left.items():
+            if self._paused:
+                return
             yield request
             while careful and sequence in self._unanswered:
                 self._progress.clear()
                 await self._progress.wait()
-        while not (self._read_all and self._new.empty()):
+        while not (self._paused or (self._read_all and self._new.empty())):
             number = await self._new.get()
+            if self._paused:
+                return
             if number is not None and number not in left and number in self._unanswered:
                 yield self._unanswered[number]
+
+    def pause(self) -> None:
+        """Send nothing more over this stream: the service is about to stop."""
+        self._paused = True
+        self._new.put_nowait(None)
 
     def answered(self, sequence: int) -> bool:
         """Note an answer; tell whether it is the first one to its message."""
@@ -416,6 +457,11 @@ def _channel(
         ("grpc.service_config", _SERVICE_CONFIG),
         ("grpc.max_receive_message_length", _RESPONSE_BYTES_MAX),
         ("grpc.keepalive_time_ms", 60_000),
+        # A process that just left the port refuses a connection, and the next try meets another:
+        # with gRPC's second between tries, every retry of a call would fall into the first pause.
+        ("grpc.initial_reconnect_backoff_ms", 50),
+        ("grpc.min_reconnect_backoff_ms", 50),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
         # Several clients of one process get connections of their own, and so different workers.
         ("grpc.use_local_subchannel_pool", 1),
     ]
@@ -444,7 +490,7 @@ def _on_this_machine(address: str) -> bool:
 
 
 def _resumable(error: AioRpcError) -> bool:
-    return error.code() == grpc.StatusCode.UNAVAILABLE
+    return error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
 
 
 def _status_lost(error: AioRpcError) -> bool:

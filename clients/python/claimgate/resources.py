@@ -7,6 +7,7 @@ _IN_WHEEL: Final = Path(__file__).parent / "resources"
 _CHECKOUT: Final = Path(__file__).parents[3]
 _IN_CHECKOUT: Final = {
     "claims-sample": _CHECKOUT / "ops" / "claims-sample",
+    "fees-sample": _CHECKOUT / "ops" / "fees-sample",
     "migrations": _CHECKOUT / "migrations",
     "model": _CHECKOUT / "ops" / "model" / "current",
     "reference-sample": _CHECKOUT / "ops" / "reference-sample",

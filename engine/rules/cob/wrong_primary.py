@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch
+from engine.columns import Batch, one_of
 from engine.insurance import INSURANCE
 from engine.members import BASES, Members
 from engine.policy import Params
@@ -153,8 +153,8 @@ def find(batch: Batch, members: Members, params: Params) -> Hits:
     shown[claim[order]] = row[order]
     behind = np.bincount(claim[ahead], minlength=count) > 0
     tie = np.bincount(claim[tied], minlength=count) > 0
-    accident = first & np.isin(claims.accident_type, (EMPLOYMENT, AUTO))
-    accident &= ~np.isin(claims.insurance, _INSURES_ACCIDENTS)
+    accident = first & one_of(claims.accident_type, (EMPLOYMENT, AUTO))
+    accident &= ~one_of(claims.insurance, _INSURES_ACCIDENTS)
     accident &= params["accident_suggests_another"] != 0
     there = shown >= 0
     ranks, bases = np.full((2, count), -1, np.int64)

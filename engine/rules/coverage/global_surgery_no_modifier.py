@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints
+from engine.columns import Batch, Bools, Dates, Ints, one_of
 from engine.facts import SURGICAL_DAYS, Facts, global_days_of
 from engine.past import Past
 from engine.reference import Reference
@@ -250,8 +250,8 @@ def _surgeries_elsewhere(
     seen = seen.where(past.same_provider(batch, seen))
     code, operated = other.procedure[seen.earlier], other.service_from[seen.earlier]
     global_days = global_days_of(reference, code, operated)
-    surgeon = ~np.isin(other.modifiers[seen.earlier], _NOT_THE_SURGEON).any(axis=1)
-    surgery = np.isin(global_days, SURGICAL_DAYS) & surgeon
+    surgeon = ~one_of(other.modifiers[seen.earlier], _NOT_THE_SURGEON).any(axis=1)
+    surgery = one_of(global_days, SURGICAL_DAYS) & surgeon
     surgery &= ~reference.evaluation_management.contains(code, operated)
     pairs = _pairs(
         lines.service_from[seen.line], lines.modifiers[seen.line], code, global_days, operated

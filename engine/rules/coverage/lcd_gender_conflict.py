@@ -11,6 +11,7 @@ from engine.columns import (
     LOB_MEDICARE_FFS,
     SEX_UNKNOWN,
     Batch,
+    one_of,
 )
 from engine.facts import Facts
 from engine.reference import Reference
@@ -101,7 +102,7 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
     either = batch.of_line((batch.claims.condition_codes == _AMBIGUOUS_SEX).any(axis=1))
     hit = excluded_by_all(found, excluded, count) & ~batch.has_modifier(_KX) & ~either
     row = found.first(count)
-    medicare = np.isin(batch.of_line(batch.claims.line_of_business), _MEDICARE_LINES)
+    medicare = one_of(batch.of_line(batch.claims.line_of_business), _MEDICARE_LINES)
     return Hits.on_lines(
         batch,
         hit,

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.calendar import completed_years
 from engine.codes import code36
-from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, Bools, Ints
+from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, Bools, Ints, one_of
 from engine.facts import Facts
 from engine.members import Members
 from engine.reference import Reference
@@ -153,7 +153,7 @@ def find(batch: Batch, reference: Reference, facts: Facts, members: Members) -> 
     found = found.where(with_diagnosis(found, batch))
     excluded, unknown = _by_age(found, batch)
     row = excluded.first(len(batch.lines))
-    medicare = np.isin(batch.of_line(batch.claims.line_of_business), _MEDICARE)
+    medicare = one_of(batch.of_line(batch.claims.line_of_business), _MEDICARE)
     stated = batch.has_modifier(_GY) & medicare
     hit = (row >= 0) | stated
     gaps = (*gap_of(listing), NotEvaluated("no_birth_date", unknown & ~hit))

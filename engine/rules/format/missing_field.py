@@ -13,6 +13,7 @@ from engine.columns import (
     POS_ABSENT,
     Batch,
     Bools,
+    one_of,
 )
 from engine.policy import Params
 from engine.rules.format.faults import Faults, hits_of
@@ -188,5 +189,5 @@ def find(batch: Batch, params: Params) -> Hits:
 def _needs_procedure(batch: Batch, without_procedure: tuple[str, ...]) -> Bools:
     """Outpatient lines whose revenue category is none of those that stand alone."""
     category = batch.lines.revenue // 36
-    alone = np.isin(category, [code36(text) for text in without_procedure])
+    alone = one_of(category, [code36(text) for text in without_procedure])
     return ~batch.of_line(batch.claims.inpatient) & (batch.lines.revenue > 0) & ~alone

@@ -11,6 +11,7 @@ from engine.columns import (
     Batch,
     Bools,
     Ints,
+    one_of,
 )
 from engine.reference import (
     EXCLUDED,
@@ -208,7 +209,7 @@ def find(batch: Batch, reference: Reference) -> Hits:
     first, role, line_row, listed = _matches(batch, reference)
     dated, named = listed != _UNDATED_LIST, listed == _NAMED_LIST
     unclear = listed == _WAIVER_UNCLEAR
-    federal = np.isin(claims.line_of_business[first], _FEDERAL)
+    federal = one_of(claims.line_of_business[first], _FEDERAL)
     emergency = batch.all_lines(lines.emergency)[first]
     variant = np.select(
         [~dated, named, unclear, ~federal, emergency],

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, one_of
 from engine.facts import MOD_26, MOD_TC, Facts
 from engine.policy import Params
 from engine.reference import ANATOMIC, GLOBAL_ZZZ, Reference
@@ -159,7 +159,7 @@ def _against_indicators(
     """Professional lines whose modifier asks for what the code does not have."""
     mpfs, row = reference.mpfs, facts.mpfs_code[used.line]
     known = batch.professional[used.line] & (row >= 0)
-    component = np.flatnonzero(known & np.isin(used.code, _COMPONENTS))
+    component = np.flatnonzero(known & one_of(used.code, _COMPONENTS))
     at = used.line[component]
     no_component = np.zeros(len(used.line), np.bool_)
     no_component[component] = (
@@ -168,7 +168,7 @@ def _against_indicators(
     return (
         no_component,
         known & (used.code == _MULTIPLE) & (facts.global_days[used.line] == GLOBAL_ZZZ),
-        known & np.isin(used.code, _ASSISTANT) & (mpfs.assistant[row] == _NOT_APPLICABLE),
+        known & one_of(used.code, _ASSISTANT) & (mpfs.assistant[row] == _NOT_APPLICABLE),
         known & (used.code == _CO_SURGEON) & (mpfs.co_surgeon[row] == _NOT_APPLICABLE),
         known & (used.code == _TEAM) & (mpfs.team[row] == _NOT_APPLICABLE),
     )
@@ -176,7 +176,7 @@ def _against_indicators(
 
 def _without_visit(batch: Batch, facts: Facts, used: _Used) -> Bools:
     procedure = (batch.professional & (batch.lines.procedure > 0) & ~facts.visit)[used.line]
-    return np.isin(used.code, _VISIT) & procedure
+    return one_of(used.code, _VISIT) & procedure
 
 
 def _without_sides(batch: Batch, reference: Reference, facts: Facts, used: _Used) -> Bools:
@@ -195,7 +195,7 @@ def _gaps(
     """Lines whose modifiers no table speaks of."""
     table, lines = reference.modifiers, batch.lines
     without_table = table.release_at(lines.service_from[used.line]) < 0
-    asked = np.isin(used.code, _BY_INDICATOR) & batch.professional[used.line]
+    asked = one_of(used.code, _BY_INDICATOR) & batch.professional[used.line]
     in_force, row = facts.mpfs_in_force[used.line], facts.mpfs_code[used.line]
     gaps = (
         ("no_release" if table.loaded else "no_dataset", without_table),

@@ -5,7 +5,7 @@ from itertools import chain
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, one_of
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.past import Past, SeenPairs
 from engine.policy import Params
@@ -218,7 +218,7 @@ def find(
     asked = np.flatnonzero(lines.any)
     types = np.zeros(len(code), np.uint8)
     types[asked] = addons.types(code[asked], day[asked])
-    shared = np.isin(code, [code36(text) for text in params.words("shared_care_codes")])
+    shared = one_of(code, [code36(text) for text in params.words("shared_care_codes")])
     addon, primary = _listed_pairs(batch, reference, facts, np.flatnonzero(types), asked, shared)
     elsewhere = _listed_elsewhere(batch, reference, past, np.flatnonzero(types), shared)
     paid_elsewhere = _mask(past.counted(elsewhere).line, len(code))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Dates, Ints, Table
+from engine.columns import Batch, Bools, Dates, Ints, Table, one_of
 from engine.facts import SETTING_DME, SETTING_HOSPITAL, SETTING_PRACTITIONER, Facts
 from engine.past import Past, SeenPairs
 from engine.reference import ANATOMIC, DISTINCT, GLOBAL, OTHER, Reference
@@ -329,7 +329,7 @@ def _separating(
     groups = group(two)
     shared = (two[None] == one[:, None]).any(axis=0)
     anatomic = (groups & ANATOMIC != 0) & ~shared
-    surgical = (groups & GLOBAL != 0) & (~np.isin(two, _VISIT_MODIFIERS) | visit2)
+    surgical = (groups & GLOBAL != 0) & (~one_of(two, _VISIT_MODIFIERS) | visit2)
     other = (groups & OTHER != 0) & (groups & DISTINCT == 0)
     distinct1 = (group(one) & DISTINCT != 0).any(axis=0)
     distinct2 = (groups & DISTINCT != 0).any(axis=0)

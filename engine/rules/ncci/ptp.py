@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.columns import Batch, Bools
+from engine.columns import Batch, Bools, one_of
 from engine.facts import SURGICAL_DAYS, Facts, global_days_of
 from engine.reference import Reference
 from engine.rules.earlier import PAID_BEFORE
@@ -241,5 +241,5 @@ def _beside_surgery(batch: Batch, reference: Reference, facts: Facts, found: Fou
     if len(line):
         codes = found.past.lines.procedure[earlier]
         days = global_days_of(reference, codes, batch.lines.service_from[line])
-        mask[line[np.isin(days, SURGICAL_DAYS)]] = True
+        mask[line[one_of(days, SURGICAL_DAYS)]] = True
     return mask

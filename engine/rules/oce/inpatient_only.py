@@ -10,6 +10,7 @@ from engine.columns import (
     LOB_MEDICARE_FFS,
     Batch,
     Bools,
+    one_of,
 )
 from engine.facts import Facts
 from engine.policy import Params
@@ -193,14 +194,14 @@ def find(batch: Batch, reference: Reference, facts: Facts, params: Params) -> Hi
     claim, professional = lines.claim[row], batch.professional[row]
     outpatient = np.where(
         professional,
-        np.isin(lines.place_of_service[row], _OUTPATIENT_PLACES),
+        one_of(lines.place_of_service[row], _OUTPATIENT_PLACES),
         bill_is_of(claims.type_of_bill[claim], params.words("bill_types")),
     )
     found: Bools = np.zeros(len(lines), np.bool_)
     found[row] = outpatient
     found &= ~_exempt(batch, params)
     variant = np.where(batch.professional, _PROFESSIONAL, _FACILITY)
-    medicare = batch.of_line(np.isin(claims.line_of_business, _MEDICARE))
+    medicare = batch.of_line(one_of(claims.line_of_business, _MEDICARE))
     return Hits.on_lines(
         batch,
         found,

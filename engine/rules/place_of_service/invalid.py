@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.columns import Batch
+from engine.columns import Batch, one_of
 from engine.facts import Facts
 from engine.reference import Reference
 from engine.rules.listed import gap_of, rows_of_lines
@@ -119,7 +119,7 @@ def find(batch: Batch, reference: Reference, facts: Facts) -> Hits:
     named = batch.professional & (lines.place_of_service >= 0)
     released = places.release_at(lines.service_from) >= 0
     unassigned = released & ~places.assigned(lines.place_of_service, lines.service_from)
-    payable = np.isin(mpfs.status[facts.mpfs], _PRICED_STATUSES)
+    payable = one_of(mpfs.status[facts.mpfs], _PRICED_STATUSES)
     not_applicable = np.where(
         facts.facility, mpfs.facility_na[facts.mpfs], mpfs.non_facility_na[facts.mpfs]
     )

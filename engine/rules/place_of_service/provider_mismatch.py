@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import INSTITUTIONAL, Batch, Bools, Ints
+from engine.columns import INSTITUTIONAL, Batch, Bools, Ints, one_of
 from engine.facts import Facts
 from engine.joins import equal_in
 from engine.past import Past, SeenPairs
@@ -385,7 +385,7 @@ def _same_service(
     lines, earlier = batch.lines, past.lines
     code, other = lines.procedure[pairs.line], earlier.procedure[pairs.earlier]
     same_code: Bools = (code > 0) & (code == other)
-    clinic = np.isin(other, [code36(text) for text in params.words("clinic_visit_codes")])
+    clinic = one_of(other, [code36(text) for text in params.words("clinic_visit_codes")])
     # A facility's line that names nobody has the facility's own number.
     npi = earlier.rendering_npi[pairs.earlier]
     somebody = (npi > 0) & (npi != past.claims.billing_npi[earlier.claim[pairs.earlier]])
@@ -404,8 +404,8 @@ def _within_stays(batch: Batch, past: Past, office: Ints, inpatient: Bools) -> t
     line, stay = office[at], stay[place]
     day, frequency = batch.lines.service_from[line], claims.frequency[stay]
     first, last = claims.service_from[stay], claims.service_to[stay]
-    inside = ((first < day) | ((first == day) & np.isin(frequency, _BEGAN_BEFORE))) & (
-        (day < last) | ((day == last) & np.isin(frequency, _GOES_ON))
+    inside = ((first < day) | ((first == day) & one_of(frequency, _BEGAN_BEFORE))) & (
+        (day < last) | ((day == last) & one_of(frequency, _GOES_ON))
     )
     return line[inside], stay[inside]
 

@@ -44,10 +44,10 @@ from engine.rules.rule import (
         "ratio": Kind.RATIO_E2,
         "ratio_limit": Kind.RATIO_E2,
     },
-    names={"basis": ("", "fee_schedule", "contract")},
+    names={"basis": ("", "fee_schedule", "contract", "charge", "tenant_fee")},
     caveat=(
         "Charges above the fee are normal: the rule notes, it does not stop. The reference is the "
-        "contract's rate, else the fee schedule, before reductions across lines; a contract that "
+        "contract's or tenant's rate, else the fee schedule, before reductions across lines; what "
         "pays a share of the charge gives none. The limiting charge of a provider who "
         "does not take part in Medicare (109.25 % of the fee) is no bound here; `ratio_e2` 109 "
         "comes near it."

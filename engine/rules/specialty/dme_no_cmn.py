@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, Ints
+from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, Ints, one_of
 from engine.facts import Facts
 from engine.members import Documents, Members, holds_on, rows_about
 from engine.policy import Params
@@ -126,7 +126,7 @@ def find(
 ) -> Hits:
     """The equipment needs a document that is not on file, or brings one that is taken no more."""
     lines = batch.lines
-    medicare = np.isin(batch.of_line(batch.claims.line_of_business), _MEDICARE)
+    medicare = one_of(batch.of_line(batch.claims.line_of_business), _MEDICARE)
     free = medicare & (lines.service_from >= _ABOLITION)
     abolished = _abolished(batch, np.flatnonzero(free & lines.has_medical_necessity_certificate))
     listing, documents = reference.listing("equipment_documents"), members.documents

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import LOB_MEDICARE_FFS, Batch, Bools, Dates, Ints
+from engine.columns import LOB_MEDICARE_FFS, Batch, Bools, Dates, Ints, one_of
 from engine.policy import Params
 from engine.reference import Reference
 from engine.rules.bills import bill_is_of
@@ -269,7 +269,7 @@ def _carries(batch: Batch, row: Ints, *modifiers: int) -> Bools:
 def _method_ii(batch: Batch, row: Ints) -> Bools:
     """Lines for professional fees on a bill of a critical access hospital."""
     bill = batch.claims.type_of_bill[batch.lines.claim[row]]
-    professional = np.isin(batch.lines.revenue[row] // 36, _METHOD_II_REVENUE)
+    professional = one_of(batch.lines.revenue[row] // 36, _METHOD_II_REVENUE)
     return bill_is_of(bill, _METHOD_II_BILLS) & professional
 
 

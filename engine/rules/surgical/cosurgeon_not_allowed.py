@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from engine.columns import PROFESSIONAL, Batch, Bools, Ints
+from engine.columns import PROFESSIONAL, Batch, Bools, Ints, one_of
 from engine.facts import Facts
 from engine.past import Past
 from engine.reference import Reference
@@ -205,7 +205,7 @@ def _on_earlier_claims(batch: Batch, past: Past, rows: Ints) -> _Partners:
     partner = lines.procedure[seen.line] == other.procedure[seen.earlier]
     partner &= lines.rendering_npi[seen.line] != other.rendering_npi[seen.earlier]
     partner &= past.claims.type[other.claim[seen.earlier]] == PROFESSIONAL
-    partner &= np.isin(other.modifiers[seen.earlier], CO_SURGEON.modifiers).any(axis=1)
+    partner &= one_of(other.modifiers[seen.earlier], CO_SURGEON.modifiers).any(axis=1)
     seen = seen.where(partner)
     return _Partners(
         seen.line,

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import Batch, Bools, Ints
+from engine.columns import Batch, Bools, Ints, one_of
 from engine.facts import Facts, global_days_of
 from engine.past import Past, pointed_diagnoses
 from engine.policy import Params
@@ -364,7 +364,7 @@ def _within_claims(
     lines = batch.lines
     several_days = batch.claims.service_to > batch.claims.service_from
     judged = judged[several_days[lines.claim[judged]]]
-    surgery = judged[np.isin(facts.global_days[judged], (_MINOR, _MAJOR)) & ~facts.visit[judged]]
+    surgery = judged[one_of(facts.global_days[judged], (_MINOR, _MAJOR)) & ~facts.visit[judged]]
     surgery = surgery[~denied[surgery] & ~_carries(lines.modifiers[surgery], without)]
     line, surgery = pairs_within(lines.claim, judged, surgery)
     days = (lines.service_from[line] - lines.service_from[surgery]).astype(np.int64)
@@ -396,7 +396,7 @@ def _across_claims(
     global_days = global_days_of(reference, code, operated).astype(np.int64)
     days = (batch.lines.service_from[seen.line] - operated).astype(np.int64)
     visit = reference.evaluation_management.contains(code, operated)
-    opens: Bools = np.isin(global_days, (_MINOR, _MAJOR)) & (days <= global_days) & ~visit
+    opens: Bools = one_of(global_days, (_MINOR, _MAJOR)) & (days <= global_days) & ~visit
     seen = seen.where(opens)
     return _Windows(
         line=seen.line,

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from engine.codes import code36
-from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch
+from engine.columns import LOB_MEDICARE_ADVANTAGE, LOB_MEDICARE_FFS, Batch, one_of
 from engine.facts import Facts
 from engine.policy import Params
 from engine.pricing import Allowed
@@ -130,13 +130,13 @@ def find(
 ) -> Hits:
     """A procedure that is not the highest of its session lacks 51, which its payer wants."""
     claims = batch.claims
-    asks = (params["required"] != 0) & ~np.isin(claims.line_of_business, _MEDICARE)
+    asks = (params["required"] != 0) & ~one_of(claims.line_of_business, _MEDICARE)
     if not asks.any():
         return Hits.none()
     lines = batch.lines
     judged = batch.professional & batch.of_line(asks) & (lines.procedure > 0)
     multiple = reference.mpfs.multiple[facts.mpfs_code]
-    procedure = judged & (facts.mpfs_code >= 0) & np.isin(multiple, _REDUCED)
+    procedure = judged & (facts.mpfs_code >= 0) & one_of(multiple, _REDUCED)
     row = np.flatnonzero(procedure & (facts.global_days != GLOBAL_ZZZ))
     # The highest of each session comes first.
     row = row[

@@ -19,6 +19,7 @@ from engine.columns import (
     Dates,
     Ints,
     Table,
+    one_of,
 )
 from engine.policy import Params
 
@@ -113,7 +114,7 @@ def _lengths(batch: Batch, params: Params) -> tuple[Bools, Ints]:
     """Claims whose window is a calendar year, and the days of the window; a year has 365 here."""
     claims, corrected_days = batch.claims, params["corrected_days"]
     by_year = [LINES_OF_BUSINESS[name] for name in params.words("calendar_year_for")]
-    corrected = np.isin(claims.frequency, _CORRECTIONS) & (corrected_days > 0)
+    corrected = one_of(claims.frequency, _CORRECTIONS) & (corrected_days > 0)
     calendar_year = np.isin(claims.line_of_business, by_year) & ~corrected
     days = np.where(corrected, corrected_days, params["days"])
     return calendar_year, np.where(calendar_year, _CALENDAR_YEAR_DAYS_MIN, days)
@@ -126,7 +127,7 @@ def excuse_given(batch: Batch) -> Bools:
 
 def excuse_accepted(batch: Batch, params: Params) -> Bools:
     """Return which claims give a reason of the payer's list; it may still lack its evidence."""
-    medicare = np.isin(batch.claims.line_of_business, _MEDICARE)
+    medicare = one_of(batch.claims.line_of_business, _MEDICARE)
     return np.where(
         medicare,
         _listed(batch, params.words("medicare_exceptions"), params.words("medicare_delay_reasons")),

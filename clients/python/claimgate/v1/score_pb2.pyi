@@ -382,6 +382,8 @@ class _PriceBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriceBasis
     """A rate of a contract: dollars, or a share of the fee."""
     PRICE_BASIS_CHARGE: _PriceBasis.ValueType  # 3
     """A contract's share of the charge."""
+    PRICE_BASIS_TENANT_FEE: _PriceBasis.ValueType  # 4
+    """The tenant's own fee schedule: dollars, or a share of the fee. A share of the charge is CHARGE here too."""
 
 class PriceBasis(_PriceBasis, metaclass=_PriceBasisEnumTypeWrapper):
     """What a price rests on."""
@@ -394,6 +396,8 @@ PRICE_BASIS_CONTRACT: PriceBasis.ValueType  # 2
 """A rate of a contract: dollars, or a share of the fee."""
 PRICE_BASIS_CHARGE: PriceBasis.ValueType  # 3
 """A contract's share of the charge."""
+PRICE_BASIS_TENANT_FEE: PriceBasis.ValueType  # 4
+"""The tenant's own fee schedule: dollars, or a share of the fee. A share of the charge is CHARGE here too."""
 Global___PriceBasis: _TypeAlias = PriceBasis  # noqa: Y015
 
 class _ExposureBasis:
@@ -611,7 +615,7 @@ class LineResult(_message.Message):
     """Whether the line has a price."""
     no_price_reason: _builtins.str
     """Why it has none: status, NA, contractor, no_row, zero, not_for_payment, locality, no_release, no_code, anesthesia,
-    minutes, anesthesia_factor, incident_to, institutional, reduction; docs/scoring.md explains them.
+    minutes, anesthesia_factor, incident_to, institutional, reduction, fees_unavailable; docs/scoring.md explains them.
     """
     allowed_cents: _builtins.int
     """The fee before edits, not above the charge, cents."""
@@ -844,7 +848,7 @@ class FieldViolation(_message.Message):
     field: _builtins.str
     """Path of the field, such as `lines[2].units_milli`."""
     code: _builtins.str
-    """Stable code of the check: V01 to V19; docs/scoring.md lists them."""
+    """Stable code of the check: V01 to V19; docs/scoring.md lists them. V00: the service itself failed on the claim."""
     message: _builtins.str
     """What was wrong, what was expected."""
     def __init__(
@@ -876,6 +880,7 @@ class Provenance(_message.Message):
     STAND_INS_FIELD_NUMBER: _builtins.int
     PARTIAL_RULE_IDS_FIELD_NUMBER: _builtins.int
     NOT_EVALUATED_FIELD_NUMBER: _builtins.int
+    FEE_SCHEDULE_VERSION_FIELD_NUMBER: _builtins.int
     reference_release: _builtins.str
     """Id of the reference snapshot."""
     policy_version: _builtins.str
@@ -886,6 +891,10 @@ class Provenance(_message.Message):
     """Version of the engine."""
     history_watermark: _builtins.int
     """Last committed result that history was read up to; 0 where history is off."""
+    fee_schedule_version: _builtins.int
+    """Version of the tenant's own fee schedule that was asked for rates; 0 where the tenant has none, or where it could not be
+    asked.
+    """
     @_builtins.property
     def stand_ins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Datasets in force on these service dates only because a later or earlier release stands in for the missing one."""
@@ -911,10 +920,11 @@ class Provenance(_message.Message):
         stand_ins: _abc.Iterable[_builtins.str] | None = ...,
         partial_rule_ids: _abc.Iterable[_builtins.str] | None = ...,
         not_evaluated: _abc.Iterable[Global___NotEvaluated] | None = ...,
+        fee_schedule_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_version", b"engine_version", "history_watermark", b"history_watermark", "model_version", b"model_version", "not_evaluated", b"not_evaluated", "partial_rule_ids", b"partial_rule_ids", "policy_version", b"policy_version", "reference_release", b"reference_release", "stand_ins", b"stand_ins"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine_version", b"engine_version", "fee_schedule_version", b"fee_schedule_version", "history_watermark", b"history_watermark", "model_version", b"model_version", "not_evaluated", b"not_evaluated", "partial_rule_ids", b"partial_rule_ids", "policy_version", b"policy_version", "reference_release", b"reference_release", "stand_ins", b"stand_ins"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

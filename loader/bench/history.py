@@ -1,0 +1,97 @@
+"""A stream whose claims are compared with committed history, beside the same without it."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, cast
+
+import asyncpg
+
+from loader.bench.loads import middle, stream
+from loader.bench.workload import SEED, batches, claims, requests
+from loader.embedded import PRODUCTION, STAGING, create_databases, embedded_postgres
+from loader.migrate import upgrade
+from loader.places import working_folder
+from loader.run import run
+from loader.service import Service, running_service
+from loader.settings import LoaderSettings
+from loader.source import Submitted, stage_claims
+from loader.synthetic import synthetic_claims
+
+_KEY: Final = "5e" * 32
+_MESSAGE_CLAIMS: Final = 256
+
+
+async def measure_history(
+    snapshot: Path, *, count: int, committed: int, runs: int, workers: int
+) -> dict[str, Any]:
+    """Return claims a second with history from Postgres and without, alternating.
+
+    Args:
+        snapshot: Folder of the reference snapshot.
+        count: Claims in each run.
+        committed: Claims that are loaded before; those that are measured come from the same people.
+        runs: Runs of each; the figures are medians.
+        workers: Processes of the service.
+    """
+    wire = requests(batches(claims(count), _MESSAGE_CLAIMS))
+    rates: dict[bool, list[float]] = {False: [], True: []}
+    async with _with_history(snapshot, committed, workers) as service:
+        for measured in range(runs + 1):
+            for history, found in rates.items():
+                streamed = await stream(service.address, wire, _MESSAGE_CLAIMS, history=history)
+                if measured:  # the first of each only warms up
+                    found.append(streamed.claims_per_s)
+    return {
+        "history_claims_per_s": middle(rates[True]),
+        "without_history_claims_per_s": middle(rates[False]),
+        "history_ratio": middle(
+            [one / other for one, other in zip(rates[True], rates[False], strict=True)], 2
+        ),
+        "committed_claims": committed,
+        "message_claims": _MESSAGE_CLAIMS,
+        "workers": workers,
+        "claims": count,
+        "runs": runs,
+    }
+
+
+@asynccontextmanager
+async def _with_history(snapshot: Path, committed: int, workers: int) -> AsyncIterator[Service]:
+    """A service on a production database with committed claims of the tenant that it serves."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=working_folder()))
+    try:
+        with embedded_postgres(folder / "postgres") as server:
+            await create_databases(server)
+            await upgrade(server.migrating_url(STAGING), "staging")
+            await upgrade(server.migrating_url(PRODUCTION), "production")
+            environment = {
+                "CLAIMGATE_PRODUCTION_URL": server.loading_url(PRODUCTION),
+                "CLAIMGATE_KEY_HEX": _KEY,
+            }
+            async with running_service(
+                snapshot, folder / "service.log", workers=workers, environment=environment
+            ) as service:
+                settings = LoaderSettings(
+                    staging_url=server.loading_url(STAGING),
+                    production_url=server.loading_url(PRODUCTION),
+                    service_address=service.address,
+                    key_hex=cast("Any", _KEY),
+                )
+                await _commit(settings, committed)
+                yield service
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _commit(settings: LoaderSettings, count: int) -> None:
+    connection = await asyncpg.connect(settings.staging_url, timeout=30)
+    try:
+        # Ids of another run of the generator, so that no claim is its own history.
+        rows = (Submitted(claim) for claim in synthetic_claims(count, seed=SEED + 1))
+        await stage_claims(connection, settings.vault(), settings.tenant, rows)
+    finally:
+        await connection.close()
+    await run(settings)

@@ -1,0 +1,103 @@
+"""Three times what the service can do: it must go on working, and refuse the rest at once."""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+from claimgate.client import CallError, Client
+from claimgate.v1 import score_pb2
+
+from loader.bench.loads import call_at, percentiles_ms
+from loader.bench.machine import peak_rss, rss_mb
+from loader.bench.workload import batches, claims
+from loader.service import running_service
+
+_MESSAGE_CLAIMS: Final = 256
+_CLAIMS: Final = 20_480
+_CALLERS: Final = 16
+_TIMES: Final = 3.0
+_CAPACITY_S: Final = 5.0
+_NORMAL_S_MAX: Final = 30.0
+_NORMAL_TIMES: Final = 3.0
+
+
+async def measure_overload(snapshot: Path, *, workers: int, seconds: float) -> dict[str, Any]:
+    """Return goodput as a share of capacity, how fast the rest was refused, memory, recovery.
+
+    Args:
+        snapshot: Folder of the reference snapshot.
+        workers: Processes of the service.
+        seconds: How long three times the capacity is offered.
+    """
+    sent = batches(claims(_CLAIMS), _MESSAGE_CLAIMS)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "service.log"
+        async with running_service(snapshot, log, workers=workers) as service:
+            await _closed_loop(service.address, sent, 1.0)
+            capacity = await _closed_loop(service.address, sent, _CAPACITY_S)
+            async with Client(service.address) as client:
+                quiet_s = await _one(client, sent[0])
+            before = rss_mb(service.pid)
+            async with peak_rss(service.pid) as peak:
+                calls = await call_at(
+                    service.address,
+                    sent,
+                    rate=_TIMES * capacity / _MESSAGE_CLAIMS,
+                    seconds=seconds,
+                    connections=_CALLERS,
+                )
+                normal_s = await _normal_after(service.address, sent[0], quiet_s)
+    goodput = len(calls.answered_s) * _MESSAGE_CLAIMS / calls.seconds
+    return {
+        "capacity_claims_per_s": round(capacity),
+        "goodput_claims_per_s": round(goodput),
+        "goodput_ratio": round(goodput / capacity, 3),
+        "refused_calls": len(calls.refused_s),
+        "refused": percentiles_ms(calls.refused_s),
+        "answered": percentiles_ms(calls.answered_s),
+        "failed_calls": calls.failed,
+        "rss_growth_mb": round(peak.mb - before, 1),
+        "normal_again_after_s": round(normal_s, 2),
+        "client_share_of_cpu": round(calls.client_cpu_s / calls.seconds, 3),
+        "workers": workers,
+        "seconds": seconds,
+    }
+
+
+async def _closed_loop(address: str, sent: Sequence[score_pb2.ClaimBatch], seconds: float) -> float:
+    """Return claims a second through callers that wait for each answer: the capacity."""
+    ends_at = perf_counter() + seconds
+
+    async def caller(number: int) -> int:
+        answered = 0
+        async with Client(address) as client:
+            while perf_counter() < ends_at:
+                await client.score_batch(sent[(number + answered) % len(sent)])
+                answered += 1
+        return answered
+
+    started = perf_counter()
+    answered = await asyncio.gather(*map(caller, range(_CALLERS)))
+    return sum(answered) * _MESSAGE_CLAIMS / (perf_counter() - started)
+
+
+async def _one(client: Client, batch: score_pb2.ClaimBatch) -> float:
+    started = perf_counter()
+    await client.score_batch(batch)
+    return perf_counter() - started
+
+
+async def _normal_after(address: str, batch: score_pb2.ClaimBatch, quiet_s: float) -> float:
+    """Return after how many seconds a call is as fast again as before, or nearly."""
+    started = perf_counter()
+    async with Client(address) as client:
+        while (passed := perf_counter() - started) < _NORMAL_S_MAX:
+            try:
+                if await _one(client, batch) <= quiet_s * _NORMAL_TIMES:
+                    return passed
+            except CallError as error:
+                await asyncio.sleep(error.retry_after_s or 0.0)
+    return _NORMAL_S_MAX

@@ -1,0 +1,64 @@
+"""Minutes at a steady share of the capacity: memory must not grow, and nothing may fail."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+
+from loader.bench.loads import call_at, percentiles_ms, stream
+from loader.bench.machine import rss_mb
+from loader.bench.workload import batches, claims, requests
+from loader.service import running_service
+
+_MESSAGE_CLAIMS: Final = 256
+_CLAIMS: Final = 20_480
+_SHARE: Final = 0.7
+_SETTLE_SHARE: Final = 0.25
+"""Part of the time that is left out of the slope: caches fill, and the heap finds its size."""
+_LOOK_EVERY_S: Final = 1.0
+
+
+async def measure_soak(snapshot: Path, *, workers: int, seconds: float) -> dict[str, Any]:
+    """Return the slope of resident memory, megabytes a minute, latencies and failures.
+
+    Args:
+        snapshot: Folder of the reference snapshot.
+        workers: Processes of the service.
+        seconds: For how long.
+    """
+    sent = batches(claims(_CLAIMS), _MESSAGE_CLAIMS)
+    wire = requests(sent)
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "service.log"
+        async with running_service(snapshot, log, workers=workers) as service:
+            await stream(service.address, wire, _MESSAGE_CLAIMS)
+            capacity = (await stream(service.address, wire, _MESSAGE_CLAIMS)).claims_per_s
+            seen: list[tuple[float, float]] = []
+            watching = asyncio.create_task(_watch(service.pid, seen))
+            calls = await call_at(
+                service.address, sent, rate=_SHARE * capacity / _MESSAGE_CLAIMS, seconds=seconds
+            )
+            watching.cancel()
+    minutes, megabytes = np.array(seen[int(len(seen) * _SETTLE_SHARE) :]).T
+    slope = float(np.polyfit(minutes, megabytes, 1)[0])
+    return {
+        "rss_slope_mb_per_minute": round(slope, 3),
+        "rss_mb": round(float(megabytes[-1]), 1),
+        "claims_per_s": round(len(calls.answered_s) * _MESSAGE_CLAIMS / calls.seconds),
+        "capacity_claims_per_s": round(capacity),
+        "refused_calls": len(calls.refused_s),
+        "failed_calls": calls.failed,
+        **percentiles_ms(calls.answered_s),
+        "workers": workers,
+        "seconds": seconds,
+    }
+
+
+async def _watch(pid: int, seen: list[tuple[float, float]]) -> None:
+    started = perf_counter()
+    while True:
+        seen.append(((perf_counter() - started) / 60, rss_mb(pid)))
+        await asyncio.sleep(_LOOK_EVERY_S)

@@ -1,0 +1,74 @@
+"""What a stream has done so far: up to where it is answered, and what its answers come to."""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from time import monotonic
+
+from claimgate.v1 import score_pb2
+from claimgate.v1 import scoring_service_pb2 as pb
+
+
+class Acknowledgements:
+    """Up to which message all are answered, in the order in which they were read."""
+
+    def __init__(self) -> None:
+        self._unanswered: deque[tuple[int, int]] = deque()
+        self._answered: set[int] = set()
+        self._taken = 0
+        self.upto: int | None = None
+        """Sequence of the last message up to which all are answered; None before there is one."""
+
+    def take(self, sequence: int) -> int:
+        """Note a message that was read; returns its place, for a sequence may come twice."""
+        place = self._taken
+        self._taken += 1
+        self._unanswered.append((place, sequence))
+        return place
+
+    def answer(self, place: int) -> None:
+        """Note that the message at a place is answered."""
+        self._answered.add(place)
+        while self._unanswered and self._unanswered[0][0] in self._answered:
+            answered, self.upto = self._unanswered.popleft()
+            self._answered.remove(answered)
+
+
+class StreamAccount:
+    """Counts what was answered, for the summary at the end of the stream."""
+
+    def __init__(self) -> None:
+        self._summary = pb.StreamSummary()
+        self._decisions: Counter[score_pb2.Decision.ValueType] = Counter()
+        self._started_at = monotonic()
+        self._slowest_s = 0.0
+
+    def begin(self) -> None:
+        """Note that the first message was read: a stream that waits for one is not slow."""
+        self._started_at = monotonic()
+
+    def add(self, results: Sequence[score_pb2.ClaimResult], accepted_at: float) -> None:
+        """Count the answer to a message that was taken at a moment of the monotonic clock."""
+        summary = self._summary
+        summary.messages += 1
+        summary.claims += len(results)
+        summary.allowed_cents += sum(result.allowed_cents for result in results)
+        summary.exposure_cents += sum(result.exposure_cents for result in results)
+        summary.degraded_claims += sum(bool(result.degraded) for result in results)
+        self._decisions.update(result.decision for result in results)
+        self._slowest_s = max(self._slowest_s, monotonic() - accepted_at)
+
+    def summary(self) -> pb.StreamSummary:
+        """Return what was counted."""
+        return pb.StreamSummary(
+            messages=self._summary.messages,
+            claims=self._summary.claims,
+            decisions=[
+                pb.DecisionCount(decision=decision, claims=claims)
+                for decision, claims in sorted(self._decisions.items())
+            ],
+            allowed_cents=self._summary.allowed_cents,
+            exposure_cents=self._summary.exposure_cents,
+            degraded_claims=self._summary.degraded_claims,
+            duration_us=round((monotonic() - self._started_at) * 1e6),
+            slowest_message_us=round(self._slowest_s * 1e6),
+        )
