@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     """Longest a pass waits for more claims, and only while another pass is under way."""
 
     batch_claims_short: int = Field(default=512, ge=1)
-    """Most claims in a pass while interactive messages wait or came lately."""
+    """Most claims in a pass while interactive messages come beside others."""
 
     interactive_memory_ms: int = Field(default=10_000, ge=0)
     """How long after an interactive message passes stay short and one place is left for more."""

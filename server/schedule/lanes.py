@@ -61,9 +61,9 @@ class Line(Generic[M]):
         """Go over the lanes in which something waits."""
         return iter(self._lanes.values())
 
-    def __bool__(self) -> bool:
-        """Tell whether anything waits."""
-        return bool(self._lanes)
+    def __len__(self) -> int:
+        """Tell in how many lanes something waits."""
+        return len(self._lanes)
 
     @property
     def since(self) -> float:

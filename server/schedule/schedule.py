@@ -5,8 +5,9 @@ the next waits for the engine to be free, and bulk also `wait_s` for more claims
 a pass waits for neither. At most two passes are under way: one is read while the other gathers.
 
 Interactive messages go before bulk. While they wait, and for a while after, passes are short and
-only one pass of bulk is under way, so that the other place is free for who comes. Bulk is passed
-over at most twice, and only once where it waited longer than `bulk_wait_s`.
+only one pass of bulk is under way, so that the other place is free for who comes. Where nothing
+waits but one lane of interactive messages its passes are not short. Bulk is passed over at most
+twice, and only once where it waited longer than `bulk_wait_s`.
 """
 
 from dataclasses import dataclass
@@ -170,7 +171,8 @@ class Schedule(Generic[M]):
         free_at = self._place_free_at(priority, now)
         if priority is Priority.BULK and self._lanes.lines[Priority.INTERACTIVE]:
             return max(free_at, self._bulk_turn_at())
-        if any(lane.claims >= self._claims_max(max(free_at, now)) for lane in line):
+        claims_max = self._claims_max(priority, max(free_at, now))
+        if any(lane.claims >= claims_max for lane in line):
             return free_at
         return max(free_at, line.since + self._wait_s(priority)) if idle else inf
 
@@ -185,16 +187,20 @@ class Schedule(Generic[M]):
             return now
         return inf if self._lanes.lines[Priority.INTERACTIVE] else self._calm_at
 
-    def _claims_max(self, now: float) -> int:
-        """Return how many claims a pass may have."""
-        if now < self._calm_at or self._lanes.lines[Priority.INTERACTIVE]:
-            return self._limits.claims_short
-        return self._limits.claims_max
+    def _claims_max(self, priority: Priority, now: float) -> int:
+        """Return how many claims a pass of a line may have."""
+        interactive, bulk = (self._lanes.lines[each] for each in Priority)
+        if priority is Priority.INTERACTIVE:
+            # Short passes would only delay the messages of the one lane that waits.
+            long = not bulk and len(interactive) == 1
+        else:
+            long = not interactive and now >= self._calm_at
+        return self._limits.claims_max if long else self._limits.claims_short
 
     def _start(self, priority: Priority, now: float) -> Pass[M]:
         if self._lanes.lines[Priority.INTERACTIVE]:
             self._calm_at = now + self._limits.interactive_memory_s
-        messages = self._lanes.cut(priority, self._claims_max(now))
+        messages = self._lanes.cut(priority, self._claims_max(priority, now))
         for message in messages:
             self._entrance.leave(message)
             self._deadlines.discard(message)

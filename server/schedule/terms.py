@@ -54,7 +54,7 @@ class Limits:
     claims_max: int
     """Most claims in a pass; a larger message goes alone."""
     claims_short: int
-    """Most claims in a pass while interactive messages wait or came lately."""
+    """Most claims in a pass while interactive messages come beside others."""
     wait_s: float
     """Longest that bulk waits for more claims while another pass is under way."""
     interactive_memory_s: float

@@ -39,7 +39,9 @@ class Turns:
             self._check_interactive(waiting[BULK], inside, now)
         rushed = bool(self._under_way) and not idle
         if rushed and not (started.priority is BULK and waiting[INTERACTIVE]):
-            assert self._full(waiting[started.priority], now), "a pass did not wait for more"
+            alone = started.priority is INTERACTIVE and not waiting[BULK]
+            full = self._full(waiting[started.priority], now, alone=alone)
+            assert full, "a pass did not wait for more"
         self._under_way.append(started)
         assert len(self._under_way) <= PASSES_MAX, "too many passes are under way"
 
@@ -58,6 +60,8 @@ class Turns:
         interactive = [each for each in inside if each.priority is INTERACTIVE]
         if interactive:
             assert not idle, "somebody waits beside an empty place"
+            alone = len(interactive) == len(inside)
+            assert not self._full(interactive, now, alone=alone), "a full pass waits"
         elif self._calm(now) or self._under_way[0].priority is INTERACTIVE:
             assert not self._full(list(inside), now), "a full pass waits beside an empty place"
             waited = now >= min(inside.values()) + self._limits.wait_s
@@ -95,11 +99,12 @@ class Turns:
     def _calm(self, now: float) -> bool:
         return now >= self._interactive_at + self._limits.interactive_memory_s
 
-    def _full(self, waiting: list[Sent], now: float) -> bool:
+    def _full(self, waiting: list[Sent], now: float, *, alone: bool = False) -> bool:
         """Tell whether some lane fills a pass."""
         sizes: dict[tuple[str, bool], int] = {}
         for each in waiting:
             sizes[each.lane] = sizes.get(each.lane, 0) + each.claims
         calm = self._calm(now) and not any(each.priority is INTERACTIVE for each in waiting)
-        limit = self._limits.claims_max if calm else self._limits.claims_short
+        long = calm or (alone and len(sizes) == 1)
+        limit = self._limits.claims_max if long else self._limits.claims_short
         return max(sizes.values(), default=0) >= limit
