@@ -119,7 +119,7 @@ async def serve_here(
                     tables.watch(),
                     policies.watch(),
                     *((fees.watch(),) if fees else ()),
-                    metrics.keep_fresh(lambda: service.batcher.queued_claims),
+                    metrics.keep_fresh(service.batcher.refresh_metrics),
                 )
                 await _until_stopped(service, watches, ready, with_parent=with_parent)
     _LOG.info("stopped")

@@ -1,29 +1,33 @@
 """Requests into passes: the only concurrency.
 
-Messages of all streams and unary calls wait in one lane per tenant, and
-one more for those that want no history. A pass takes what has arrived
-in one lane, whole messages up to `claims_max`, and starts at once when nothing else is under way.
-While passes are under way the next one waits for the engine to be free, and `wait_s` for more
-claims; a lane that fills a pass waits for neither. At most two passes are under way, so that one is
-read while the other waits for what it gathers.
+Messages of all streams and unary calls wait in lanes; which of them come in, and which form the
+next pass, the schedule says. This is its clock and its hands: it asks what to do now, runs the
+passes, and wakes when something changed or when the schedule wants to be asked again.
 """
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil, inf
 from time import monotonic
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from opentelemetry.trace import SpanContext
 
 from engine.messages import Columns, Message
-from server.errors import DeadlineError, DrainingError, OverloadedError
-from server.room import Room
+from server.errors import (
+    CallFaultError,
+    DeadlineError,
+    DrainingError,
+    OverloadedError,
+    QuotaExceededError,
+    TenantOverloadedError,
+)
+from server.queue_metrics import EXPIRED, QueueMetrics
+from server.schedule.schedule import Pass, Schedule
+from server.schedule.terms import Limits, Priority, Refusal, Why
 from server.scorer import Answer, EngineThread
-
-PASSES_MAX: Final = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -37,12 +41,12 @@ class Work:
     """Moment of the monotonic clock after which nobody waits for the answer."""
     history: bool = True
     """Whether earlier claims and member data count; the messages of a pass agree on it."""
+    priority: Priority = Priority.BULK
+    """Who waits for the answer."""
     request_id: str = ""
     """Id of the call that the message came in."""
     caller: SpanContext | None = None
     """The trace of that call."""
-    queued: bool = field(init=False, default=False)
-    """Whether the message is in a lane and counts there."""
     claims: int = field(init=False)
     accepted_at: float = field(init=False, default_factory=monotonic)
     answered: asyncio.Future[Answer] = field(init=False, repr=False)
@@ -73,24 +77,6 @@ class Work:
             self.answered.set_exception(fault)
 
 
-@dataclass(slots=True)
-class Lane:
-    """What waits of one tenant to be scored alike, first come first served."""
-
-    works: deque[Work] = field(default_factory=deque)
-    claims: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How passes form and how much may wait."""
-
-    claims_max: int
-    wait_s: float
-    queue_claims_max: int
-    retry_ms: int
-
-
 class Batcher:
     """Forms passes of waiting messages and has them run, inside an `async with` block."""
 
@@ -99,14 +85,14 @@ class Batcher:
         run_pass: Callable[[Sequence[Work]], Awaitable[None]],
         thread: EngineThread,
         limits: Limits,
+        metrics: QueueMetrics,
     ) -> None:
         self._run_pass = run_pass
         self._thread = thread
-        self._limits = limits
-        self._room = Room(limits.queue_claims_max)
-        self._lanes: OrderedDict[tuple[str, bool, bool], Lane] = OrderedDict()
+        self._metrics = metrics
+        self._schedule: Schedule[Work] = Schedule(limits)
+        self._turns: dict[Work, asyncio.Future[None]] = {}
         self._changed = asyncio.Event()
-        self._passes = 0
         self._tasks = asyncio.TaskGroup()
         self._forming: asyncio.Task[None] | None = None
 
@@ -126,119 +112,110 @@ class Batcher:
         """Stop forming passes, refuse what waits, let what is under way end."""
         if self._forming:
             self._forming.cancel()
-        for lane in self._lanes.values():
-            for work in lane.works:
-                work.fail(DrainingError())
-        self._lanes.clear()
+        for work in self._schedule.clear():
+            work.fail(DrainingError())
+            self._let_in(work)
         await self._tasks.__aexit__(kind, error, trace)
 
     @property
     def queued_claims(self) -> int:
         """How many claims wait for a pass."""
-        return self._room.size
+        return sum(self._schedule.claims(priority) for priority in Priority)
+
+    def refresh_metrics(self) -> None:
+        """Bring the gauges of the queue up to date."""
+        claims = {priority: self._schedule.claims(priority) for priority in Priority}
+        self._metrics.refresh(claims, self._schedule.quotas_left(monotonic()))
 
     def offer(self, work: Work) -> None:
-        """Queue a message, or refuse it at once when the queue is full."""
-        if not self._room.enter_now(work.claims):
-            raise OverloadedError(
-                self._room.size, self._limits.queue_claims_max, self._limits.retry_ms
-            )
-        self._queue(work)
+        """Queue a message, or refuse it at once.
+
+        Raises:
+            OverloadedError: the queue is full, or the part of it that bulk may use.
+            TenantOverloadedError: the tenant holds as much of the queue as one tenant may.
+            QuotaExceededError: the tenant sent more than its quota allows.
+        """
+        if refusal := self._schedule.offer(work, monotonic()):
+            self._metrics.refused(work.priority, refusal.why.value)
+            raise _fault_of(refusal)
+        self._follow(work)
 
     async def put(self, work: Work) -> None:
-        """Queue a message as soon as the queue has room for it."""
-        await self._room.enter(work.claims)
-        self._queue(work)
+        """Queue a message as soon as the queue, its tenant's part and its quota have room for it.
 
-    def _queue(self, work: Work) -> None:
-        if not work.wanted:
-            self._room.leave(work.claims)
-            return
-        lane = self._lanes.setdefault(work.lane, Lane())
-        lane.works.append(work)
-        lane.claims += work.claims
-        work.queued = True
-        work.answered.add_done_callback(lambda _: self._unqueue(lane, work))
+        One that expires before is failed, like one that expires in the queue.
+        """
+        turn = self._turns[work] = asyncio.get_running_loop().create_future()
+        self._schedule.put(work, monotonic())
+        self._follow(work)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            self._turns.pop(work, None)
+            work.answered.cancel()
+            raise
+
+    def _follow(self, work: Work) -> None:
+        """Forget a message as soon as nobody waits for it."""
+        work.answered.add_done_callback(lambda _: self._forget(work))
+        self._settle()
         self._changed.set()
 
-    def _unqueue(self, lane: Lane, work: Work) -> None:
-        """Stop counting a message: it is in a pass, or nobody waits for it any more."""
-        if work.queued:
-            work.queued = False
-            lane.claims -= work.claims
-            self._room.leave(work.claims)
-            self._changed.set()
+    def _forget(self, work: Work) -> None:
+        self._schedule.remove(work, monotonic())
+        self._settle()
+        self._changed.set()
 
     async def _form_passes(self) -> None:
         while True:
-            works = self._take()
-            if works:
-                self._passes += 1
-                self._tasks.create_task(self._run(works))
+            now = monotonic()
+            started = self._schedule.take(now, idle=self._thread.idle)
+            self._settle()
+            if started:
+                self._start(started, now)
+                # The pass reaches the engine first, so that the next one sees whether it is idle.
+                await asyncio.sleep(0)
                 continue
             self._changed.clear()
+            wake_at = self._schedule.wake_at(now, idle=self._thread.idle)
             try:
-                async with asyncio.timeout(self._wait_left_s()):
+                async with asyncio.timeout(None if wake_at == inf else wake_at - monotonic()):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def _run(self, works: Sequence[Work]) -> None:
+    def _start(self, started: Pass[Work], now: float) -> None:
+        works = [work for work in started.messages if work.wanted]
+        self._metrics.pass_started(works, now)
+        self._tasks.create_task(self._run(started, works))
+
+    async def _run(self, started: Pass[Work], works: Sequence[Work]) -> None:
         try:
-            await self._run_pass(works)
+            if works:
+                await self._run_pass(works)
         finally:
-            self._passes -= 1
+            self._schedule.ended(started, monotonic())
             self._changed.set()
 
-    def _take(self) -> list[Work]:
-        """Take a pass out of the lane whose turn it is; nothing if no pass may start yet."""
-        for key, lane in list(self._lanes.items()):
-            if not self._next(lane):
-                del self._lanes[key]
-            elif self._may_start(lane):
-                self._lanes.move_to_end(key)
-                return self._cut(lane)
-        return []
+    def _settle(self) -> None:
+        """Tell the callers of those that expired and of those that came in."""
+        for work in self._schedule.pop_expired():
+            self._metrics.refused(work.priority, EXPIRED)
+            work.fail(DeadlineError("the deadline passed before the claims could be scored"))
+            self._let_in(work)
+        for work in self._schedule.pop_admitted():
+            self._let_in(work)
 
-    def _next(self, lane: Lane) -> Work | None:
-        """Return the first message that somebody waits for; drop those before it unscored."""
-        while lane.works:
-            work = lane.works[0]
-            if work.queued and monotonic() >= work.expires_at:
-                work.fail(DeadlineError("the deadline passed before the claims could be scored"))
-            if work.queued and work.wanted:
-                return work
-            self._unqueue(lane, lane.works.popleft())
-        return None
+    def _let_in(self, work: Work) -> None:
+        turn = self._turns.pop(work, None)
+        if turn and not turn.done():
+            turn.set_result(None)
 
-    def _may_start(self, lane: Lane) -> bool:
-        if self._passes == 0:
-            return True
-        if self._passes >= PASSES_MAX:
-            return False
-        if lane.claims >= self._limits.claims_max:
-            return True
-        return self._thread.idle and monotonic() >= lane.works[0].accepted_at + self._limits.wait_s
 
-    def _cut(self, lane: Lane) -> list[Work]:
-        works: list[Work] = []
-        claims = 0
-        while work := self._next(lane):
-            if works and claims + work.claims > self._limits.claims_max:
-                break
-            claims += work.claims
-            works.append(lane.works.popleft())
-            self._unqueue(lane, work)
-        return works
-
-    def _wait_left_s(self) -> float | None:
-        """How long until a lane has waited enough; None while only an event can start a pass."""
-        if self._passes >= PASSES_MAX or not self._thread.idle:
-            return None
-        now = monotonic()
-        ends = [
-            lane.works[0].accepted_at + self._limits.wait_s
-            for lane in self._lanes.values()
-            if lane.works
-        ]
-        return max(0.0, min(ends) - now) if ends else None
+def _fault_of(refusal: Refusal) -> CallFaultError:
+    retry_ms = ceil(refusal.retry_s * 1000)
+    if refusal.why is Why.QUOTA:
+        return QuotaExceededError(refusal.claims, refusal.claims_max, retry_ms)
+    if refusal.why is Why.TENANT_FULL:
+        return TenantOverloadedError(refusal.claims, refusal.claims_max, retry_ms)
+    return OverloadedError(refusal.claims, refusal.claims_max, retry_ms)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
+from time import monotonic
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -42,6 +44,12 @@ def current_call() -> Call:
 def enter_call(call: Call) -> None:
     """Make a call the one that this task serves; gRPC gives each call a task of its own."""
     _CURRENT.set(call)
+
+
+def expires_at(context: Context) -> float:
+    """Return when the caller stops waiting, by the monotonic clock; infinity if it never does."""
+    left_s: float | None = context.time_remaining()
+    return inf if left_s is None else monotonic() + left_s
 
 
 def request_id_of(sent: Iterable[str]) -> str:

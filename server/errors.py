@@ -10,7 +10,10 @@
     ├── InvalidFieldError         a request field with an impossible value
     ├── NotFoundError             no such rule, procedure, …
     ├── UnauthenticatedError      no identity, or more than one
-    ├── OverloadedError           the queue is full
+    ├── RetryLaterError           too much was sent; it says when to come again
+    │   ├── OverloadedError           the queue is full
+    │   ├── TenantOverloadedError     the tenant's part of the queue is full
+    │   └── QuotaExceededError        the tenant's quota of claims is used up
     ├── DeadlineError             the answer would come too late
     ├── DrainingError             the process is going away
     ├── DatabaseUnavailableError  production Postgres does not answer
@@ -132,17 +135,49 @@ class UnauthenticatedError(CallFaultError):
     """The caller has no identity that the service knows."""
 
 
-class OverloadedError(CallFaultError):
-    """The queue is full; the caller may send the same again after a while."""
+class RetryLaterError(CallFaultError):
+    """Too much was sent; the caller may send the same again after a while."""
+
+    def __init__(self, message: str, retry_ms: int, **facts: int) -> None:
+        super().__init__(f"{message}; send again after {retry_ms} ms", **facts)
+        self.retry_ms = retry_ms
+
+
+class OverloadedError(RetryLaterError):
+    """The queue is full."""
 
     def __init__(self, queued_claims: int, queued_claims_max: int, retry_ms: int) -> None:
         super().__init__(
-            f"the service is full: {queued_claims} of at most {queued_claims_max} claims wait; "
-            f"send again after {retry_ms} ms",
+            f"the service is full: {queued_claims} of at most {queued_claims_max} claims wait",
+            retry_ms,
             queued_claims=queued_claims,
             queued_claims_max=queued_claims_max,
         )
-        self.retry_ms = retry_ms
+
+
+class TenantOverloadedError(RetryLaterError):
+    """The tenant holds as much of the queue as one tenant may."""
+
+    def __init__(self, queued_claims: int, queued_claims_max: int, retry_ms: int) -> None:
+        super().__init__(
+            f"the tenant's part of the queue is full: {queued_claims} of at most "
+            f"{queued_claims_max} claims wait",
+            retry_ms,
+            queued_claims=queued_claims,
+            queued_claims_max=queued_claims_max,
+        )
+
+
+class QuotaExceededError(RetryLaterError):
+    """The tenant sent more claims than its quota allows."""
+
+    def __init__(self, claims: int, claims_per_second: int, retry_ms: int) -> None:
+        super().__init__(
+            f"the tenant's quota of {claims_per_second} claims a second in this worker is used up",
+            retry_ms,
+            claims=claims,
+            claims_per_second=claims_per_second,
+        )
 
 
 class DeadlineError(CallFaultError):
@@ -226,6 +261,8 @@ STATUS: Final[Mapping[type[CallFaultError], tuple[StatusCode, _Reason]]] = {
     NotFoundError: (StatusCode.NOT_FOUND, reasons.ERROR_REASON_NOT_FOUND),
     UnauthenticatedError: (StatusCode.UNAUTHENTICATED, reasons.ERROR_REASON_UNAUTHENTICATED),
     OverloadedError: (StatusCode.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_OVERLOADED),
+    TenantOverloadedError: (StatusCode.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_OVERLOADED),
+    QuotaExceededError: (StatusCode.RESOURCE_EXHAUSTED, reasons.ERROR_REASON_QUOTA_EXCEEDED),
     DeadlineError: (StatusCode.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE),
     DrainingError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DRAINING),
     DatabaseUnavailableError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DATABASE_UNAVAILABLE),
@@ -248,7 +285,7 @@ def status_of(fault: CallFaultError, trailing: tuple[tuple[str, str], ...] = ())
         reason=reasons.ErrorReason.Name(reason), domain=ERROR_DOMAIN, metadata=fault.facts
     )
     details: list[Message] = [info]
-    if isinstance(fault, OverloadedError):
+    if isinstance(fault, RetryLaterError):
         details.append(RetryInfo(retry_delay=_duration(fault.retry_ms)))
     status = Status(
         code=code.value[0], message=fault.message, details=[_packed(detail) for detail in details]

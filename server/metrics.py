@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.answers import Counts
+from server.queue_metrics import QueueMetrics
 from server.scorer import Judged
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -72,6 +73,7 @@ class Metrics:
         self._define_findings(registry)
         self._define_tables(registry)
         self._define_policies(registry)
+        self.queue = QueueMetrics(registry)
 
     def _define_calls(self, registry: CollectorRegistry) -> None:
         """Define the metrics that gRPC dashboards expect, under the names they expect."""
@@ -143,12 +145,6 @@ class Metrics:
             ("dependency",),
             registry=registry,
             multiprocess_mode="livemin",
-        )
-        self.queued_claims = Gauge(
-            "claimgate_queued_claims",
-            "Claims that wait for a pass.",
-            registry=registry,
-            multiprocess_mode="livesum",
         )
 
     def _define_policies(self, registry: CollectorRegistry) -> None:
@@ -256,16 +252,16 @@ class Metrics:
             self.reference_info.labels(instead_of).set(0)
         self.reference_info.labels(release).set(1)
 
-    def refresh(self, queued_claims: int) -> None:
+    def refresh(self) -> None:
         """Bring the gauges up to date."""
         self.throughput.set(self._rates["minute"].per_second())
         self.throughput_now.set(self._rates["now"].per_second())
-        self.queued_claims.set(queued_claims)
 
-    async def keep_fresh(self, queued_claims: Callable[[], int], every_s: float = 1.0) -> None:
-        """Refresh the gauges for ever."""
+    async def keep_fresh(self, refresh_others: Callable[[], None], every_s: float = 1.0) -> None:
+        """Refresh the gauges for ever, others too."""
         while True:
-            self.refresh(queued_claims())
+            self.refresh()
+            refresh_others()
             await asyncio.sleep(every_s)
 
     def _count_findings(self, counts: Counts) -> None:

@@ -119,6 +119,8 @@ class Passes:
             read = await self._thread.run("read", scorer.read, messages)
             with self._metrics.stage("gather"):
                 gathered = await self._gather(read, Wanted(works[0].tenant, works[0].history))
+            if not any(work.wanted for work in works):
+                raise DeadlineError("nobody waits for the answer any more")
             views = [work.view for work in works]
             return await self._thread.run("score", scorer.score, read, gathered, views)
 

@@ -13,7 +13,9 @@ from engine.messages import as_message
 from server.batcher import Batcher, Work
 from server.calls import Context, current_call
 from server.errors import DeadlineError
+from server.priorities import checked_priority
 from server.requests import BatchRequest, StreamRequest
+from server.schedule.terms import Priority
 from server.scorer import Answer, CurrentScorer, EngineThread, Violation
 from server.streams import ScoringStream, StreamLimits, check_batch, checked_view
 
@@ -99,6 +101,7 @@ class ScoringServicer:
             tenant=call.principal.tenant,
             view=checked_view(request.view),
             history=not request.without_history,
+            priority=checked_priority(request.priority, Priority.INTERACTIVE),
             expires_at=monotonic() + deadline_s,
             request_id=call.request_id,
             caller=call.span,

@@ -14,11 +14,12 @@ from claimgate.v1.reference_service_pb2_grpc import (
 )
 
 from server.address import Address
-from server.batcher import Batcher, Limits
+from server.batcher import Batcher
 from server.interceptors import Edge
 from server.metrics import Metrics
 from server.passes import Gather, Passes
 from server.reference import SERVICE as REFERENCE_SERVICE
+from server.schedule.terms import Limits
 from server.scorer import CurrentScorer, EngineThread
 from server.scoring import SERVICE as SCORING_SERVICE
 from server.scoring import ScoringServicer
@@ -57,7 +58,8 @@ async def serving(
     passes = Passes(parts.scorer, thread, parts.gather, parts.metrics)
     with ExitStack() as stack:
         stack.callback(thread.close)
-        async with Batcher(passes.run, thread, _limits(settings)) as batcher:
+        limits = _limits(settings)
+        async with Batcher(passes.run, thread, limits, parts.metrics.queue) as batcher:
             service = Serving("", batcher)
             server = _server(settings, parts, share_port=share_port)
             _add_services(server, settings, parts, service, thread)
@@ -124,9 +126,20 @@ def _add_services(
 def _limits(settings: Settings) -> Limits:
     return Limits(
         claims_max=settings.batch_claims_max,
+        claims_short=min(settings.batch_claims_short, settings.batch_claims_max),
         wait_s=settings.batch_wait_ms / 1000,
+        interactive_memory_s=settings.interactive_memory_ms / 1000,
+        bulk_wait_s=settings.bulk_wait_ms / 1000,
         queue_claims_max=settings.queue_claims_max,
-        retry_ms=settings.queue_retry_ms,
+        interactive_share=settings.queue_interactive_share,
+        tenant_share=settings.queue_tenant_share,
+        retry_s=settings.queue_retry_ms / 1000,
+        retry_s_max=settings.queue_retry_ms_max / 1000,
+        weights=settings.tenant_weights,
+        quotas={
+            tenant: quota.shared_by(settings.workers)
+            for tenant, quota in settings.tenant_quotas.items()
+        },
     )
 
 

@@ -1,14 +1,17 @@
 """What an operator sets: read once at the start, passed down by argument, never changed."""
 
+import json
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSettingError
 
 from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
 from server.address import Address, split_address, split_list
 from server.model_spec import ModelChoice
+from server.schedule.quota import Quota
 
 EMBEDDED: Final = "embedded"
 DISABLED: Final = "disabled"
@@ -130,11 +133,35 @@ class Settings(BaseSettings):
     batch_wait_ms: float = Field(default=2.0, ge=0)
     """Longest a pass waits for more claims, and only while another pass is under way."""
 
+    batch_claims_short: int = Field(default=512, ge=1)
+    """Most claims in a pass while interactive messages come beside others."""
+
+    interactive_memory_ms: int = Field(default=10_000, ge=0)
+    """How long after an interactive message passes stay short and one place is left for more."""
+
+    bulk_wait_ms: int = Field(default=2_000, ge=0)
+    """Longest that bulk waits behind interactive messages; then it takes every other turn."""
+
     queue_claims_max: int = Field(default=16_384, ge=1)
     """Most claims that wait; beyond, streams stop reading and unary calls are refused."""
 
+    queue_interactive_share: float = Field(default=0.125, ge=0, lt=1)
+    """Share of the queue, and of a quota's burst, that bulk leaves to interactive messages."""
+
+    queue_tenant_share: float = Field(default=0.5, gt=0, le=1)
+    """Share of the queue that one tenant may hold; one message of each priority it always may."""
+
     queue_retry_ms: int = Field(default=250, ge=1)
-    """When a refused unary call is told to come again."""
+    """Shortest time after which a refused unary call is told to come again."""
+
+    queue_retry_ms_max: int = Field(default=30_000, ge=1)
+    """Longest such time; between them it is as long as what waits takes to be scored."""
+
+    tenant_weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
+    """Share of each tenant beside others that send as much as they can, as JSON; default 1."""
+
+    tenant_quotas: dict[str, Quota] = {}
+    """Claims a second and at once by tenant, over all workers, as JSON; `*` is any other tenant."""
 
     message_claims_max: int = Field(default=2048, ge=1)
     """Most claims in one message."""
@@ -173,6 +200,13 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"message_claims_max is {self.message_claims_max}, queue_claims_max "
                 f"{self.queue_claims_max}: the queue has to hold at least one message; raise it"
+            )
+        places = self.queue_claims_max - int(self.queue_claims_max * self.queue_interactive_share)
+        if self.message_claims_max > places:
+            raise ValueError(
+                f"queue_interactive_share leaves {places} claims of the queue to bulk, "
+                f"message_claims_max is {self.message_claims_max}: one message has to fit; raise "
+                "queue_claims_max, or lower the share"
             )
         if self.model_address not in {EMBEDDED, DISABLED}:
             addresses = [split_address(each) for each in split_list(self.model_address)]
@@ -214,6 +248,8 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise SettingsError(_faults(error)) from None
+        except UnreadableSettingError as error:
+            raise SettingsError(f"{error}: expected JSON") from None
 
     def lookup(self) -> Lookup | None:
         """Return what finds members under the configured key; None where none is configured.
@@ -246,7 +282,10 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """Return these settings as environment variables, for a child process."""
         values = self.model_dump(mode="json", exclude_none=True)
-        return {f"CLAIMGATE_{name.upper()}": str(value) for name, value in values.items()}
+        return {
+            f"CLAIMGATE_{name.upper()}": json.dumps(value) if type(value) is dict else str(value)
+            for name, value in values.items()
+        }
 
 
 def _faults(error: ValidationError) -> str:

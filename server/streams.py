@@ -19,7 +19,7 @@ from claimgate.v1 import scoring_service_pb2 as pb
 
 from server.answer_bytes import in_response
 from server.batcher import Batcher, Work
-from server.calls import Call, Context
+from server.calls import Call, Context, expires_at
 from server.errors import (
     CallFaultError,
     DeadlineError,
@@ -31,7 +31,9 @@ from server.errors import (
     OptionsAfterClaimsError,
     TooManyClaimsError,
 )
+from server.priorities import checked_priority
 from server.requests import StreamRequest
+from server.schedule.terms import Priority
 from server.scorer import Answer
 from server.stream_account import Acknowledgements, StreamAccount
 
@@ -77,6 +79,8 @@ class ScoringStream:
         self._draining = draining
         self._view: int = score_pb2.VIEW_EVIDENCE
         self._history = True
+        self._priority = Priority.BULK
+        self._expires_at = inf
         self._gather = False
         self._acknowledged = Acknowledgements()
         self._account = StreamAccount()
@@ -86,11 +90,13 @@ class ScoringStream:
         self._finished: deque[Finished] = deque()
         self._changed = asyncio.Event()
         self._active_at = monotonic()
+        self._queueing = False
         self._read_all = False
         self._ending: CallFaultError | None = None
 
     async def run(self, requests: AsyncIterator[StreamRequest], context: Context) -> None:
         """Answer every message that was taken, then end the stream."""
+        self._expires_at = expires_at(context)
         try:
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read(requests))
@@ -126,6 +132,7 @@ class ScoringStream:
             raise OptionsAfterClaimsError(sequence)
         self._view = checked_view(options.view)
         self._history = not options.without_history
+        self._priority = checked_priority(options.priority, Priority.BULK)
         self._gather = options.gather_answers
 
     async def _score(self, request: StreamRequest) -> None:
@@ -135,11 +142,15 @@ class ScoringStream:
             tenant=self._call.principal.tenant,
             view=self._view,
             history=self._history,
-            expires_at=inf,
+            priority=self._priority,
+            expires_at=self._expires_at,
             request_id=self._call.request_id,
             caller=self._call.span,
         )
+        self._queueing = True
         await self._batcher.put(work)
+        self._queueing = False
+        self._active_at = monotonic()
         self._unanswered.add(work)
         finished = Finished(request.sequence, self._acknowledged.take(request.sequence), work)
         if not finished.place:
@@ -184,7 +195,8 @@ class ScoringStream:
 
     def _silent(self) -> bool:
         idle_s = monotonic() - self._active_at
-        return idle_s >= self._limits.idle_s and not self._unanswered and not self._finished
+        idle = not (self._queueing or self._unanswered or self._finished)
+        return idle and idle_s >= self._limits.idle_s
 
     def _stop(self, reading: asyncio.Task[None], fault: CallFaultError) -> None:
         if not self._read_all:

@@ -1,4 +1,4 @@
-"""How passes form."""
+"""How the batcher does what the schedule says, in real time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,10 +8,20 @@ from time import monotonic
 
 import pytest
 from claimgate.v1 import claim_pb2, score_pb2
+from prometheus_client import CollectorRegistry
 
 from engine.messages import as_message
-from server.batcher import Batcher, Limits, Work
-from server.errors import DeadlineError, DrainingError
+from server.batcher import Batcher, Work
+from server.errors import (
+    DeadlineError,
+    DrainingError,
+    OverloadedError,
+    QuotaExceededError,
+    TenantOverloadedError,
+)
+from server.queue_metrics import QueueMetrics
+from server.schedule.quota import Quota
+from server.schedule.terms import Limits, Priority
 from server.scorer import EngineThread
 
 
@@ -33,20 +43,36 @@ class Passes:
         return [sum(work.claims for work in each) for each in self.started]
 
 
-def work(claims: int = 1, tenant: str = "demo", expires_at: float = inf) -> Work:
+def work(claims: int = 1, tenant: str = "demo", expires_at: float = inf, **facts) -> Work:
     batch = score_pb2.ClaimBatch(claims=[claim_pb2.Claim()] * claims)
-    return Work(message=as_message(batch), tenant=tenant, view=0, expires_at=expires_at)
+    return Work(message=as_message(batch), tenant=tenant, view=0, expires_at=expires_at, **facts)
+
+
+def limits(**changes) -> Limits:
+    given = {
+        "claims_max": 10,
+        "claims_short": 10,
+        "wait_s": 0.0,
+        "interactive_memory_s": 0.0,
+        "bulk_wait_s": 60.0,
+        "queue_claims_max": 1000,
+        "interactive_share": 0.0,
+        "tenant_share": 1.0,
+        "retry_s": 0.001,
+        "retry_s_max": 30.0,
+    }
+    return Limits(**{**given, **changes})
 
 
 @asynccontextmanager
-async def batching(
-    claims_max: int = 10, wait_s: float = 0.0, queue: int = 1000
-) -> AsyncIterator[tuple[Batcher, Passes, EngineThread]]:
-    passes = Passes()
+async def batching(**changes) -> AsyncIterator[tuple[Batcher, Passes, CollectorRegistry]]:
+    passes, registry = Passes(), CollectorRegistry()
     thread = EngineThread(lambda *_: None)
     try:
-        async with Batcher(passes.run, thread, Limits(claims_max, wait_s, queue, 1)) as batcher:
-            yield batcher, passes, thread
+        async with Batcher(
+            passes.run, thread, limits(**changes), QueueMetrics(registry)
+        ) as batcher:
+            yield batcher, passes, registry
             passes.release.set()
     finally:
         thread.close()
@@ -131,7 +157,7 @@ async def test_expired_message_is_dropped_and_its_caller_told():
 
 
 async def test_message_that_nobody_waits_for_makes_room_at_once():
-    async with batching(queue=3) as (batcher, _passes, _):
+    async with batching(queue_claims_max=3) as (batcher, _passes, _):
         batcher.offer(work())
         await asyncio.sleep(0.01)
         batcher.offer(work())
@@ -156,3 +182,145 @@ async def test_what_still_waits_at_the_end_is_told_to_come_again():
 
     with pytest.raises(DrainingError):
         await left.answered
+
+
+async def test_message_that_waits_outside_a_full_queue_comes_in_as_soon_as_there_is_room(until):
+    async with batching(queue_claims_max=3) as (batcher, passes, _):
+        batcher.offer(work())
+        await until(lambda: passes.started)
+        batcher.offer(work())
+        await until(lambda: len(passes.started) == 2)
+        batcher.offer(work(3))
+        waits = work(2)
+        putting = asyncio.create_task(batcher.put(waits))
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadedError):
+            batcher.offer(work())
+
+        passes.release.set()
+        await putting
+        await waits.answered
+
+    assert passes.sizes == [1, 1, 3, 2]
+
+
+async def test_message_that_is_given_up_outside_the_queue_is_never_scored(until):
+    async with batching(queue_claims_max=3) as (batcher, passes, _):
+        for _number in range(3):
+            batcher.offer(work())
+            await until(lambda: not batcher.queued_claims or len(passes.started) == 2)
+        batcher.offer(work(2))
+        gone = asyncio.create_task(batcher.put(work(3)))
+        await asyncio.sleep(0)
+
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        passes.release.set()
+        await until(lambda: len(passes.started) == 3)
+
+    assert passes.sizes == [1, 1, 3]
+
+
+async def test_message_that_expires_outside_the_queue_is_told_so(until):
+    async with batching(queue_claims_max=2) as (batcher, passes, registry):
+        for _number in range(2):
+            batcher.offer(work())
+            await until(lambda: not batcher.queued_claims)
+        batcher.offer(work(2))
+        late = work(expires_at=monotonic() + 0.02)
+
+        await batcher.put(late)
+
+        with pytest.raises(DeadlineError):
+            await late.answered
+        assert passes.sizes == [1, 1]
+        assert sample(registry, "refused_messages_total", "bulk", reason="expired") == 1
+
+
+async def test_who_waits_outside_at_the_end_is_told_to_come_again(until):
+    async with batching(queue_claims_max=1) as (batcher, passes, _):
+        for _number in range(2):
+            batcher.offer(work())
+            await until(lambda: not batcher.queued_claims)
+        batcher.offer(work())
+        outside = work()
+        putting = asyncio.create_task(batcher.put(outside))
+        await asyncio.sleep(0)
+    await putting
+
+    assert passes.sizes == [1, 1]
+    with pytest.raises(DrainingError):
+        await outside.answered
+
+
+async def test_interactive_message_goes_first_and_alone(until):
+    async with batching(claims_short=4, interactive_memory_s=60) as (batcher, passes, registry):
+        for _number in range(2):
+            batcher.offer(work())
+            await until(lambda: not batcher.queued_claims)
+        for _number in range(3):
+            batcher.offer(work(3))
+        single = work(priority=Priority.INTERACTIVE)
+        batcher.offer(single)
+        batcher.refresh_metrics()
+        assert sample(registry, "queued_claims", "bulk") == 9
+        assert sample(registry, "queued_claims", "interactive") == 1
+
+        passes.release.set()
+        await until(lambda: len(passes.started) == 6)
+
+    assert passes.sizes == [1, 1, 1, 3, 3, 3]
+    assert passes.started[2] == [single]
+    assert sample(registry, "queue_wait_seconds_count", "interactive") == 1
+    assert sample(registry, "queue_wait_seconds_count", "bulk") == 5
+
+
+async def test_quota_refuses_single_calls_with_the_time_when_the_claims_are_there(until):
+    quotas = {"demo": Quota(claims_per_s=20, burst_claims=4)}
+    async with batching(quotas=quotas) as (batcher, passes, registry):
+        passes.release.set()
+        batcher.offer(work(4))
+
+        with pytest.raises(QuotaExceededError) as raised:
+            batcher.offer(work(2))
+        batcher.offer(work(2, tenant="other"))
+        batcher.refresh_metrics()
+        left = registry.get_sample_value("claimgate_quota_claims_left", {"tenant": "demo"})
+        await until(lambda: len(passes.started) == 2)
+
+    assert 50 < raised.value.retry_ms <= 100
+    assert 0 <= left < 2
+    assert sample(registry, "refused_messages_total", "bulk", reason="quota") == 1
+
+
+async def test_quota_pauses_streams_until_the_claims_are_there():
+    quotas = {"demo": Quota(claims_per_s=100, burst_claims=5)}
+    async with batching(quotas=quotas) as (batcher, passes, _):
+        passes.release.set()
+        started = monotonic()
+        for _number in range(4):
+            await batcher.put(work(5))
+        took_s = monotonic() - started
+
+    assert took_s >= 0.15
+    assert passes.sizes == [5] * 4
+
+
+async def test_tenant_that_fills_its_part_of_the_queue_leaves_room_for_others(until):
+    async with batching(queue_claims_max=10, tenant_share=0.5) as (batcher, passes, _):
+        for _number in range(2):
+            batcher.offer(work())
+            await until(lambda: not batcher.queued_claims)
+        batcher.offer(work(5))
+
+        with pytest.raises(TenantOverloadedError):
+            batcher.offer(work())
+        batcher.offer(work(tenant="other"))
+
+        assert passes.sizes == [1, 1]
+        assert batcher.queued_claims == 6
+
+
+def sample(registry: CollectorRegistry, name: str, priority: str, **labels: str) -> float:
+    return registry.get_sample_value(f"claimgate_{name}", {"priority": priority, **labels}) or 0.0

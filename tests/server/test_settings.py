@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from server.model_spec import ModelChoice
+from server.schedule.quota import Quota
 from server.settings import Settings, SettingsError
 
 
@@ -79,6 +80,48 @@ def test_nodes_of_memcached_are_read_each_once_and_one_that_is_none_is_refused(t
 def test_queue_that_holds_no_message_is_refused(tmp_path):
     with pytest.raises(ValidationError, match="queue_claims_max"):
         Settings(reference=tmp_path, queue_claims_max=10, message_claims_max=11)
+
+
+def test_share_that_leaves_bulk_no_room_for_a_message_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match="queue_interactive_share leaves 8 claims"):
+        Settings(
+            reference=tmp_path,
+            queue_claims_max=10,
+            message_claims_max=9,
+            queue_interactive_share=0.25,
+        )
+
+
+def test_quotas_and_weights_are_read_from_the_environment_and_travel_to_a_child(
+    monkeypatch, tmp_path
+):
+    quotas = '{"acme": {"claims_per_s": 5000, "burst_claims": 20000}}'
+    monkeypatch.setenv("CLAIMGATE_TENANT_QUOTAS", quotas)
+    monkeypatch.setenv("CLAIMGATE_TENANT_WEIGHTS", '{"acme": 2.5}')
+
+    settings = Settings.from_environment(reference=tmp_path)
+    for name, value in settings.environment().items():
+        monkeypatch.setenv(name, value)
+
+    assert settings.tenant_weights == {"acme": 2.5}
+    assert settings.tenant_quotas == {"acme": Quota(5000, 20000)}
+    assert Settings.from_environment() == settings
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("TENANT_QUOTAS", '{"acme": {"claims_per_s": 0, "burst_claims": 1}}'),
+        ("TENANT_QUOTAS", '{"acme": 5}'),
+        ("TENANT_QUOTAS", "{acme: 5}"),
+        ("TENANT_WEIGHTS", '{"acme": 0}'),
+    ],
+)
+def test_quota_or_weight_that_is_none_is_refused(monkeypatch, tmp_path, name, text):
+    monkeypatch.setenv(f"CLAIMGATE_{name}", text)
+
+    with pytest.raises(SettingsError, match=f"(?i){name}"):
+        Settings.from_environment(reference=tmp_path)
 
 
 def test_settings_cannot_be_changed(tmp_path):

@@ -52,7 +52,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "ERROR_REASON_NOT_FOUND", "domain": "claimgate", "metadata": { "rule_id": "NO_SUCH_RULE" } }
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 7
-    """The service is full: wait as RetryInfo says and send again. RESOURCE_EXHAUSTED.
+    """The service, or the part of its queue that one tenant may hold, is full: wait as RetryInfo says and send again.
+    RESOURCE_EXHAUSTED.
         { "reason": "ERROR_REASON_OVERLOADED", "domain": "claimgate",
           "metadata": { "queued_claims": "40000", "queued_claims_max": "40000" } }
     """
@@ -96,6 +97,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "ERROR_REASON_NOT_CONFIGURED", "domain": "claimgate",
           "metadata": { "setting": "CLAIMGATE_PRODUCTION_URL" } }
     """
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 17
+    """The tenant sent more claims than its quota allows: wait as RetryInfo says and send again. RESOURCE_EXHAUSTED.
+        { "reason": "ERROR_REASON_QUOTA_EXCEEDED", "domain": "claimgate",
+          "metadata": { "claims": "200", "claims_per_second": "5000" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed as a whole. A fault of one claim is never a failed call: it is a result with DECISION_REJECT."""
@@ -130,7 +136,8 @@ ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 6
     { "reason": "ERROR_REASON_NOT_FOUND", "domain": "claimgate", "metadata": { "rule_id": "NO_SUCH_RULE" } }
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 7
-"""The service is full: wait as RetryInfo says and send again. RESOURCE_EXHAUSTED.
+"""The service, or the part of its queue that one tenant may hold, is full: wait as RetryInfo says and send again.
+RESOURCE_EXHAUSTED.
     { "reason": "ERROR_REASON_OVERLOADED", "domain": "claimgate",
       "metadata": { "queued_claims": "40000", "queued_claims_max": "40000" } }
 """
@@ -173,5 +180,10 @@ ERROR_REASON_NOT_CONFIGURED: ErrorReason.ValueType  # 16
 """The call needs a setting that this service was started without. FAILED_PRECONDITION.
     { "reason": "ERROR_REASON_NOT_CONFIGURED", "domain": "claimgate",
       "metadata": { "setting": "CLAIMGATE_PRODUCTION_URL" } }
+"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 17
+"""The tenant sent more claims than its quota allows: wait as RetryInfo says and send again. RESOURCE_EXHAUSTED.
+    { "reason": "ERROR_REASON_QUOTA_EXCEEDED", "domain": "claimgate",
+      "metadata": { "claims": "200", "claims_per_second": "5000" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
