@@ -1,8 +1,9 @@
 """The state machine of the batcher: messages in, passes out.
 
 A pass holds whole messages of one lane. It starts at once when nothing is under way. While one is,
-the next waits for the engine to be free, and bulk also `wait_s` for more claims; a lane that fills
-a pass waits for neither. At most two passes are under way: one is read while the other gathers.
+the next waits for the engine to be free, and `wait_s` for more claims, but interactive messages
+beside bulk do not; a lane that fills a pass waits for neither. At most two passes are under way:
+one is read while the other gathers.
 
 Interactive messages go before bulk. While they wait, and for a while after, passes are short and
 only one pass of bulk is under way, so that the other place is free for who comes. Where nothing
@@ -177,7 +178,13 @@ class Schedule(Generic[M]):
         return max(free_at, line.since + self._wait_s(priority)) if idle else inf
 
     def _wait_s(self, priority: Priority) -> float:
-        return 0.0 if priority is Priority.INTERACTIVE else self._limits.wait_s
+        """Return how long a line waits for more claims; interactive messages beside bulk do not."""
+        beside_bulk = self._lanes.lines[Priority.BULK] or any(
+            each.priority is Priority.BULK for each in self._under_way
+        )
+        if priority is Priority.INTERACTIVE and beside_bulk:
+            return 0.0
+        return self._limits.wait_s
 
     def _place_free_at(self, priority: Priority, now: float) -> float:
         """Return when the second place is there for a line: bulk leaves it free for a while."""

@@ -56,7 +56,7 @@ class Limits:
     claims_short: int
     """Most claims in a pass while interactive messages come beside others."""
     wait_s: float
-    """Longest that bulk waits for more claims while another pass is under way."""
+    """Longest that a pass waits for more claims while another is under way."""
     interactive_memory_s: float
     """How long passes stay short after an interactive message."""
     bulk_wait_s: float

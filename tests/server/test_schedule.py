@@ -143,7 +143,7 @@ def test_refused_caller_is_told_how_long_what_waits_will_take():
 
 
 def test_bulk_that_waited_long_outside_comes_in_before_a_message_that_does_not_fit():
-    limits = replace(PRODUCTION, queue_claims_max=10, tenant_share=1.0)
+    limits = replace(PRODUCTION, queue_claims_max=10, tenant_share=1.0, wait_s=0.0)
     schedule: Schedule[Sent] = Schedule(limits)
     for number in range(2):
         schedule.put(Sent(number, "a", 8, INTERACTIVE, 0.0), 0.0)

@@ -59,8 +59,11 @@ class Turns:
         assert self._under_way, "the engine rests while messages wait"
         interactive = [each for each in inside if each.priority is INTERACTIVE]
         if interactive:
-            assert not idle, "somebody waits beside an empty place"
             alone = len(interactive) == len(inside)
+            beside_bulk = not alone or self._under_way[0].priority is BULK
+            waited = now >= min(inside.values()) + self._limits.wait_s
+            late = idle and (beside_bulk or waited)
+            assert not late, "somebody waits beside an empty place"
             assert not self._full(interactive, now, alone=alone), "a full pass waits"
         elif self._calm(now) or self._under_way[0].priority is INTERACTIVE:
             assert not self._full(list(inside), now), "a full pass waits beside an empty place"
