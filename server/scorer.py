@@ -1,11 +1,14 @@
 """What the server asks of the engine, and the one thread that the engine runs on."""
 
 import asyncio
+import os
+import sys
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from engine.answers import Counts, Totals
 from engine.gathered import Gathered
@@ -84,6 +87,15 @@ class Scorer(Protocol):
         """Return the faults of each claim of each message."""
 
 
+_NICENESS: Final = 5
+
+
+def _give_way() -> None:
+    """Let whoever reads and answers calls go before this thread, where they compete for a core."""
+    if sys.platform == "linux":  # elsewhere the number of a thread is not that of a process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+
+
 CurrentScorer = Callable[[str], Awaitable[Scorer]]
 """The engine in use: asked once for each pass, because another may take its place meanwhile."""
 
@@ -93,7 +105,7 @@ class EngineThread:
 
     def __init__(self, observe: Callable[[str, float], None]) -> None:
         self._observe = observe
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine", initializer=_give_way)
         self._jobs = 0
         self.when_idle: Callable[[], None] = lambda: None
 

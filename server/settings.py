@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     model_shadow_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the other messages that the candidate scores too, counted and without effect."""
 
-    batch_claims_max: int = Field(default=2048, ge=1)
+    batch_claims_max: int = Field(default=4096, ge=1)
     """Most claims scored in one pass."""
 
     batch_wait_ms: float = Field(default=2.0, ge=0)

@@ -10,15 +10,20 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from statistics import median
 from time import perf_counter, process_time
-from typing import Any, Final, Self
+from typing import Any, Final
 
+import grpc
 import numpy as np
-from claimgate.client import CallError, Client
+from claimgate.client import Client
 from claimgate.v1 import score_pb2
+from claimgate.v1.scoring_service_pb2 import ScoreBatchRequest
 
 CONNECTIONS: Final = 8
 """More than workers: the system spreads connections over processes by hash, not evenly."""
-WINDOW: Final = 4
+WINDOW: Final = 8
+
+_SCORE_BATCH: Final = "/claimgate.v1.ScoringService/ScoreBatch"
+_DEADLINE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +68,11 @@ async def stream(
     async with AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(Client(address)) for _ in range(connections)]
         started, cpu = perf_counter(), process_time()
+        # One iterator for all: whoever has room takes the next message, so that a worker that got
+        # few of the connections is not waited for.
+        left = _repeated(wire, ends_at)
         answered = await asyncio.gather(
-            *(
-                _drain(client, _repeated(wire[n::connections], ends_at), window, options)
-                for n, client in enumerate(clients)
-            )
+            *(_drain(client, left, window, options) for client in clients)
         )
         spent = Streamed(
             sum(answered) * message_claims, perf_counter() - started, process_time() - cpu
@@ -102,17 +107,12 @@ class Calls:
     """From when a call should have been sent to its answer, seconds."""
     refused_s: list[float] = field(default_factory=list)
     """The same, to RESOURCE_EXHAUSTED."""
+    late_s: list[float] = field(default_factory=list)
+    """How late the caller itself was: a machine that is too busy for it shows here."""
     failed: dict[str, int] = field(default_factory=dict)
     """Calls that ended otherwise, by status."""
     seconds: float = 0.0
     client_cpu_s: float = 0.0
-
-    def joined(self, other: Self) -> None:
-        """Add the calls of another."""
-        self.answered_s += other.answered_s
-        self.refused_s += other.refused_s
-        for code, count in other.failed.items():
-            self.failed[code] = self.failed.get(code, 0) + count
 
 
 async def call_at(
@@ -125,35 +125,80 @@ async def call_at(
 ) -> Calls:
     """Make `ScoreBatch` calls at a steady rate, whatever becomes of them.
 
+    Requests are made before and answers are not parsed: on a machine that is busy, a caller that
+    needs little of it measures the service and not itself.
+
     Args:
         address: HOST:PORT of the service.
         batches: What is sent, one after the other, over and over.
         rate: Calls a second.
         seconds: For how long.
-        connections: Clients that take turns.
+        connections: Connections that take turns.
     """
     calls = Calls()
+    wire = [ScoreBatchRequest(batch=batch).SerializeToString() for batch in batches]
     async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(address)) for _ in range(connections)]
+        methods: list[Any] = [
+            (await stack.enter_async_context(_channel(address))).unary_unary(_SCORE_BATCH)
+            for _ in range(connections)
+        ]
         started, cpu = perf_counter(), process_time()
         async with asyncio.TaskGroup() as tasks:
             for number in range(round(rate * seconds)):
                 due = started + number / rate
                 await asyncio.sleep(max(0.0, due - perf_counter()))
-                client = clients[number % connections]
-                tasks.create_task(_call(client, batches[number % len(batches)], due, calls))
+                method = methods[number % connections]
+                tasks.create_task(_call(method, wire[number % len(wire)], due, calls))
         calls.seconds, calls.client_cpu_s = perf_counter() - started, process_time() - cpu
     return calls
 
 
-async def _call(client: Client, batch: score_pb2.ClaimBatch, due: float, calls: Calls) -> None:
+async def call_in_turn(
+    address: str, batches: Sequence[score_pb2.ClaimBatch], *, seconds: float, callers: int
+) -> float:
+    """Return calls a second of callers that wait for each answer: what the service can do.
+
+    Args:
+        address: HOST:PORT of the service.
+        batches: What is sent, one after the other, over and over.
+        seconds: For how long.
+        callers: How many, with a connection each.
+    """
+    wire = [ScoreBatchRequest(batch=batch).SerializeToString() for batch in batches]
+    started = perf_counter()
+
+    async def caller(number: int) -> int:
+        answered = 0
+        async with _channel(address) as channel:
+            method: Any = channel.unary_unary(_SCORE_BATCH)
+            while perf_counter() < started + seconds:
+                await method(wire[(number + answered) % len(wire)], timeout=_DEADLINE_S)
+                answered += 1
+        return answered
+
+    answered = await asyncio.gather(*map(caller, range(callers)))
+    return sum(answered) / (perf_counter() - started)
+
+
+def _channel(address: str) -> grpc.aio.Channel:
+    return grpc.aio.insecure_channel(
+        address,
+        options=[
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+        ],
+    )
+
+
+async def _call(method: Any, request: bytes, due: float, calls: Calls) -> None:
+    calls.late_s.append(perf_counter() - due)
     try:
-        await client.score_batch(batch)
-    except CallError as error:
-        if error.code.name == "RESOURCE_EXHAUSTED":
+        await method(request, timeout=_DEADLINE_S)
+    except grpc.aio.AioRpcError as error:
+        if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
             calls.refused_s.append(perf_counter() - due)
         else:
-            calls.failed[error.code.name] = calls.failed.get(error.code.name, 0) + 1
+            calls.failed[error.code().name] = calls.failed.get(error.code().name, 0) + 1
     else:
         calls.answered_s.append(perf_counter() - due)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -10,7 +9,7 @@ from typing import Any, Final
 from claimgate.client import CallError, Client
 from claimgate.v1 import score_pb2
 
-from loader.bench.loads import call_at, percentiles_ms
+from loader.bench.loads import call_at, call_in_turn, percentiles_ms
 from loader.bench.machine import peak_rss, rss_mb
 from loader.bench.workload import batches, claims
 from loader.service import running_service
@@ -36,8 +35,10 @@ async def measure_overload(snapshot: Path, *, workers: int, seconds: float) -> d
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
         async with running_service(snapshot, log, workers=workers) as service:
-            await _closed_loop(service.address, sent, 1.0)
-            capacity = await _closed_loop(service.address, sent, _CAPACITY_S)
+            await call_in_turn(service.address, sent, seconds=1.0, callers=_CALLERS)
+            calls_per_s = await call_in_turn(
+                service.address, sent, seconds=_CAPACITY_S, callers=_CALLERS
+            )
             async with Client(service.address) as client:
                 quiet_s = await _one(client, sent[0])
             before = rss_mb(service.pid)
@@ -45,11 +46,12 @@ async def measure_overload(snapshot: Path, *, workers: int, seconds: float) -> d
                 calls = await call_at(
                     service.address,
                     sent,
-                    rate=_TIMES * capacity / _MESSAGE_CLAIMS,
+                    rate=_TIMES * calls_per_s,
                     seconds=seconds,
                     connections=_CALLERS,
                 )
                 normal_s = await _normal_after(service.address, sent[0], quiet_s)
+    capacity = calls_per_s * _MESSAGE_CLAIMS
     goodput = len(calls.answered_s) * _MESSAGE_CLAIMS / calls.seconds
     return {
         "capacity_claims_per_s": round(capacity),
@@ -58,6 +60,7 @@ async def measure_overload(snapshot: Path, *, workers: int, seconds: float) -> d
         "refused_calls": len(calls.refused_s),
         "refused": percentiles_ms(calls.refused_s),
         "answered": percentiles_ms(calls.answered_s),
+        "caller_late": percentiles_ms(calls.late_s),
         "failed_calls": calls.failed,
         "rss_growth_mb": round(peak.mb - before, 1),
         "normal_again_after_s": round(normal_s, 2),
@@ -65,23 +68,6 @@ async def measure_overload(snapshot: Path, *, workers: int, seconds: float) -> d
         "workers": workers,
         "seconds": seconds,
     }
-
-
-async def _closed_loop(address: str, sent: Sequence[score_pb2.ClaimBatch], seconds: float) -> float:
-    """Return claims a second through callers that wait for each answer: the capacity."""
-    ends_at = perf_counter() + seconds
-
-    async def caller(number: int) -> int:
-        answered = 0
-        async with Client(address) as client:
-            while perf_counter() < ends_at:
-                await client.score_batch(sent[(number + answered) % len(sent)])
-                answered += 1
-        return answered
-
-    started = perf_counter()
-    answered = await asyncio.gather(*map(caller, range(_CALLERS)))
-    return sum(answered) * _MESSAGE_CLAIMS / (perf_counter() - started)
 
 
 async def _one(client: Client, batch: score_pb2.ClaimBatch) -> float:
