@@ -83,5 +83,5 @@ oracle: $(INSTALLED) ## Hold the engine against the oracle on 200,000 claims (RE
 	@$(BIN)/python -m tests.oracle $(if $(REFERENCE),--reference $(REFERENCE))
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure engine, stream and pipeline, each beside its limit (REFERENCE=DIR)
+bench: $(INSTALLED) ## Measure everything beside its limits, and hold it against what is asked (REFERENCE=DIR)
 	@$(BIN)/claimgate bench all $(if $(REFERENCE),--reference $(REFERENCE)) --json

@@ -43,7 +43,7 @@ from server.telemetry import configure_logging, configure_tracing
 
 _LOG: Final = structlog.get_logger("server.app")
 
-_COLLECT_AFTER_OBJECTS: Final = 100_000
+_COLLECT_AFTER_OBJECTS: Final = 10_000
 _SWITCH_S: Final = 0.0002
 """How soon the engine's thread hands over to the event loop, when that has something to do.
 

@@ -106,7 +106,7 @@ class Calls:
     answered_s: list[float] = field(default_factory=list)
     """From when a call should have been sent to its answer, seconds."""
     refused_s: list[float] = field(default_factory=list)
-    """The same, to RESOURCE_EXHAUSTED."""
+    """From when a call was sent to RESOURCE_EXHAUSTED: how soon a caller learns it, seconds."""
     late_s: list[float] = field(default_factory=list)
     """How late the caller itself was: a machine that is too busy for it shows here."""
     failed: dict[str, int] = field(default_factory=dict)
@@ -191,12 +191,13 @@ def _channel(address: str) -> grpc.aio.Channel:
 
 
 async def _call(method: Any, request: bytes, due: float, calls: Calls) -> None:
-    calls.late_s.append(perf_counter() - due)
+    sent = perf_counter()
+    calls.late_s.append(sent - due)
     try:
         await method(request, timeout=_DEADLINE_S)
     except grpc.aio.AioRpcError as error:
         if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
-            calls.refused_s.append(perf_counter() - due)
+            calls.refused_s.append(perf_counter() - sent)
         else:
             calls.failed[error.code().name] = calls.failed.get(error.code().name, 0) + 1
     else:

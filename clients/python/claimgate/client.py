@@ -156,10 +156,24 @@ class Client:
         await self._channel.close()
 
     async def score_batch(
-        self, claims: Claims, *, view: score_pb2.View.ValueType = score_pb2.VIEW_EVIDENCE
+        self,
+        claims: Claims,
+        *,
+        view: score_pb2.View.ValueType = score_pb2.VIEW_EVIDENCE,
+        history: bool = True,
+        priority: scoring.Priority.ValueType = scoring.PRIORITY_INTERACTIVE,
     ) -> scoring.ScoreBatchResponse:
-        """Score claims in one call: one result for each claim, in order."""
-        request = scoring.ScoreBatchRequest(batch=_batch(claims), view=view)
+        """Score claims in one call: one result for each claim, in order.
+
+        Args:
+            claims: The claims.
+            view: How much the answer says.
+            history: Let committed claims and member data count, where the service has them.
+            priority: Who waits for the answer.
+        """
+        request = scoring.ScoreBatchRequest(
+            batch=_batch(claims), view=view, without_history=not history, priority=priority
+        )
         return await self._call(self._scoring.ScoreBatch, request)
 
     async def validate(self, claims: Claims) -> Sequence[scoring.ClaimValidation]:
