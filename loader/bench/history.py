@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -89,9 +89,14 @@ async def _with_history(snapshot: Path, committed: int, workers: int) -> AsyncIt
 async def _commit(settings: LoaderSettings, count: int) -> None:
     connection = await asyncpg.connect(settings.staging_url, timeout=30)
     try:
-        # Ids of another run of the generator, so that no claim is its own history.
-        rows = (Submitted(claim) for claim in synthetic_claims(count, seed=SEED + 1))
-        await stage_claims(connection, settings.vault(), settings.tenant, rows)
+        await stage_claims(connection, settings.vault(), settings.tenant, _earlier(count))
     finally:
         await connection.close()
     await run(settings)
+
+
+def _earlier(count: int) -> Iterator[Submitted]:
+    """Claims of the same people under ids of their own, so that no claim is its own history."""
+    for claim in synthetic_claims(count, seed=SEED):
+        claim.claim_id += "-EARLIER"
+        yield Submitted(claim)
