@@ -20,6 +20,8 @@ class Native:
     """What is done in Python where there is no library."""
     arguments: Mapping[str, Sequence[Any]]
     """Types of the arguments of each function that Python calls."""
+    brief: bool = False
+    """Keeps the interpreter's lock: to get it back would take longer than the work."""
 
     @property
     def source(self) -> Path:
@@ -38,7 +40,7 @@ class Native:
     def load(self, built: Path | None = None) -> ctypes.CDLL | None:
         """Return the library; None where there is none, or where its source was another one."""
         try:
-            library = ctypes.CDLL(str(built or self.built))
+            library = (ctypes.PyDLL if self.brief else ctypes.CDLL)(str(built or self.built))
             library.built_from.restype = ctypes.c_int64
             same = library.built_from() == self.source_id()
         except (OSError, AttributeError):
@@ -81,6 +83,7 @@ CHECKS: Final = Native(
     "checks",
     "messages are checked",
     {"check_message": [ctypes.c_char_p, _SIZE, _POINTER, _POINTER, _POINTER]},
+    brief=True,
 )
 """Tells serialized claims that are beyond doubt from those that protobuf has to read first."""
 
