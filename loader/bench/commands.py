@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,9 @@ def bench_engine(
         runs: Runs; the figures are medians.
         as_json: Only the JSON object.
     """
-    return _report("engine", _engine(reference, claims, runs), as_json=as_json)
+    return _report(
+        "engine", _measured("engine", reference, count=claims, runs=runs), as_json=as_json
+    )
 
 
 def bench_stream(
@@ -45,7 +48,14 @@ def bench_stream(
         message_claims: Claims in a message.
         as_json: Only the JSON object.
     """
-    found = _stream(reference, claims, runs, workers, message_claims)
+    found = _measured(
+        "stream",
+        reference,
+        count=claims,
+        runs=runs,
+        workers=_workers(workers),
+        message_claims=message_claims,
+    )
     return _report("stream", found, as_json=as_json)
 
 
@@ -60,7 +70,9 @@ def bench_pipeline(
         runs: Runs of the load step; the figures are medians.
         as_json: Only the JSON object.
     """
-    return _report("pipeline", _pipeline(reference, claims, runs), as_json=as_json)
+    return _report(
+        "pipeline", _measured("pipeline", reference, count=claims, runs=runs), as_json=as_json
+    )
 
 
 def bench_interactive(
@@ -80,7 +92,9 @@ def bench_interactive(
         workers: Processes of the service; left out, one for each core.
         as_json: Only the JSON object.
     """
-    found = _interactive(reference, rate, seconds, workers)
+    found = _measured(
+        "interactive", reference, rate=rate, seconds=seconds, workers=_workers(workers)
+    )
     return _report("interactive", found, as_json=as_json)
 
 
@@ -99,7 +113,11 @@ def bench_overload(
         workers: Processes of the service; left out, one for each core.
         as_json: Only the JSON object.
     """
-    return _report("overload", _overload(reference, seconds, workers), as_json=as_json)
+    return _report(
+        "overload",
+        _measured("overload", reference, seconds=seconds, workers=_workers(workers)),
+        as_json=as_json,
+    )
 
 
 def bench_single(
@@ -119,7 +137,11 @@ def bench_single(
         workers: Processes of the service; left out, one for each core.
         as_json: Only the JSON object.
     """
-    return _report("single", _single(reference, claims, runs, workers), as_json=as_json)
+    return _report(
+        "single",
+        _measured("single", reference, count=claims, runs=runs, workers=_workers(workers)),
+        as_json=as_json,
+    )
 
 
 def bench_history(
@@ -141,7 +163,14 @@ def bench_history(
         workers: Processes of the service; left out, one for each core.
         as_json: Only the JSON object.
     """
-    found = _history(reference, claims, committed, runs, workers)
+    found = _measured(
+        "history",
+        reference,
+        count=claims,
+        committed=committed,
+        runs=runs,
+        workers=_workers(workers),
+    )
     return _report("history", found, as_json=as_json)
 
 
@@ -160,7 +189,11 @@ def bench_soak(
         workers: Processes of the service; left out, one for each core.
         as_json: Only the JSON object.
     """
-    return _report("soak", _soak(reference, seconds, workers), as_json=as_json)
+    return _report(
+        "soak",
+        _measured("soak", reference, seconds=seconds, workers=_workers(workers)),
+        as_json=as_json,
+    )
 
 
 def bench_growth(
@@ -182,7 +215,7 @@ def bench_growth(
         plot: File for a plot, PNG.
         as_json: Only the JSON object.
     """
-    found = _growth(reference, claims, runs, workers)
+    found = _measured("growth", reference, count=claims, runs=runs, workers=_workers(workers))
     if plot:
         _plot(found, plot)
     return _report("growth", found, as_json=as_json)
@@ -202,17 +235,19 @@ def bench_all(
     from loader.bench.machine import machine  # noqa: PLC0415 - each command loads what it needs
     from loader.bench.targets import reached  # noqa: PLC0415
 
-    measured = {
-        "engine": _engine(reference, 20_480, runs),
-        "stream": _stream(reference, 40_960, runs, None, 256),
-        "single": _single(reference, 20_000, runs, None),
-        "history": _history(reference, 20_480, 50_000, runs, None),
-        "interactive": _interactive(reference, 50, 10, None),
-        "overload": _overload(reference, seconds, None),
-        "soak": _soak(reference, seconds, None),
-        "pipeline": _pipeline(reference, 100_000, runs),
-        "growth": _growth(reference, 10_240, min(runs, 3), None),
+    workers = _workers(None)
+    wanted: dict[str, dict[str, Any]] = {
+        "engine": {"count": 20_480, "runs": runs},
+        "stream": {"count": 40_960, "runs": runs, "workers": workers, "message_claims": 256},
+        "single": {"count": 20_000, "runs": runs, "workers": workers},
+        "history": {"count": 20_480, "committed": 50_000, "runs": runs, "workers": workers},
+        "interactive": {"rate": 50, "seconds": 10, "workers": workers},
+        "overload": {"seconds": seconds, "workers": workers},
+        "soak": {"seconds": seconds, "workers": workers},
+        "pipeline": {"count": 100_000, "runs": runs},
+        "growth": {"count": 10_240, "runs": min(runs, 3), "workers": workers},
     }
+    measured = {name: _measured(name, reference, **options) for name, options in wanted.items()}
     targets = reached(measured)
     found = {
         **measured,
@@ -247,111 +282,21 @@ def _plot(found: dict[str, Any], file: Path) -> None:
     plot(found, file)
 
 
-def _single(reference: Path | None, claims: int, runs: int, workers: int | None) -> dict[str, Any]:
-    from loader.bench.single import measure_single  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
+def _measured(name: str, reference: Path | None, **options: Any) -> dict[str, Any]:
+    """Run `measure_NAME` of the module of that name on a snapshot of some tables."""
+    from loader.places import prepared_snapshot  # noqa: PLC0415 - each command loads what it needs
 
-    snapshot = prepared_snapshot(reference)
-    return asyncio.run(
-        measure_single(snapshot, count=claims, runs=runs, workers=workers or _cores())
-    )
-
-
-def _history(
-    reference: Path | None, claims: int, committed: int, runs: int, workers: int | None
-) -> dict[str, Any]:
-    from loader.bench.history import measure_history  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    return asyncio.run(
-        measure_history(
-            prepared_snapshot(reference),
-            count=claims,
-            committed=committed,
-            runs=runs,
-            workers=workers or _cores(),
-        )
-    )
+    # Alone, the engine has listings of its own: no rule is fast because it has nothing to look up.
+    snapshot = prepared_snapshot(reference, sample_listings=name == "engine")
+    measure = getattr(import_module(f"loader.bench.{name}"), f"measure_{name}")
+    found = measure(snapshot, **options)
+    measured: dict[str, Any] = asyncio.run(found) if asyncio.iscoroutine(found) else found
+    return measured
 
 
-def _soak(reference: Path | None, seconds: float, workers: int | None) -> dict[str, Any]:
-    from loader.bench.soak import measure_soak  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    snapshot = prepared_snapshot(reference)
-    return asyncio.run(measure_soak(snapshot, workers=workers or _cores(), seconds=seconds))
-
-
-def _growth(reference: Path | None, claims: int, runs: int, workers: int | None) -> dict[str, Any]:
-    from loader.bench.growth import measure_growth  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    snapshot = prepared_snapshot(reference)
-    return asyncio.run(
-        measure_growth(snapshot, count=claims, runs=runs, workers=workers or _cores())
-    )
-
-
-def _cores() -> int:
-    return os.cpu_count() or 1
-
-
-def _engine(reference: Path | None, claims: int, runs: int) -> dict[str, Any]:
-    from loader.bench.engine import measure_engine  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    # With listings of its own, so that no rule is fast because it has nothing to look up.
-    snapshot = prepared_snapshot(reference, sample_listings=True)
-    return measure_engine(snapshot, count=claims, runs=runs)
-
-
-def _stream(
-    reference: Path | None, claims: int, runs: int, workers: int | None, message_claims: int
-) -> dict[str, Any]:
-    from loader.bench.stream import measure_stream  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    return asyncio.run(
-        measure_stream(
-            prepared_snapshot(reference),
-            count=claims,
-            runs=runs,
-            workers=workers or _cores(),
-            message_claims=message_claims,
-        )
-    )
-
-
-def _interactive(
-    reference: Path | None, rate: float, seconds: float, workers: int | None
-) -> dict[str, Any]:
-    from loader.bench.interactive import measure_interactive  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    return asyncio.run(
-        measure_interactive(
-            prepared_snapshot(reference),
-            workers=workers or _cores(),
-            rate=rate,
-            seconds=seconds,
-        )
-    )
-
-
-def _overload(reference: Path | None, seconds: float, workers: int | None) -> dict[str, Any]:
-    from loader.bench.overload import measure_overload  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    return asyncio.run(
-        measure_overload(prepared_snapshot(reference), workers=workers or _cores(), seconds=seconds)
-    )
-
-
-def _pipeline(reference: Path | None, claims: int, runs: int) -> dict[str, Any]:
-    from loader.bench.pipeline import measure_pipeline  # noqa: PLC0415
-    from loader.places import prepared_snapshot  # noqa: PLC0415
-
-    return asyncio.run(measure_pipeline(prepared_snapshot(reference), count=claims, runs=runs))
+def _workers(given: int | None) -> int:
+    """Return how many processes: as many as there are cores where nobody says."""
+    return given or os.cpu_count() or 1
 
 
 def _report(name: str, found: dict[str, Any], *, as_json: bool) -> int:

@@ -1,7 +1,5 @@
 """A stream whose claims are compared with committed history, beside the same without it."""
 
-import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,18 +7,16 @@ from typing import Any, Final, cast
 
 import asyncpg
 
+from loader.bench.databases import KEY, bench_databases
 from loader.bench.loads import middle, stream
 from loader.bench.workload import SEED, batches, claims, requests
-from loader.embedded import PRODUCTION, STAGING, create_databases, embedded_postgres
-from loader.migrate import upgrade
-from loader.places import working_folder
+from loader.embedded import PRODUCTION, STAGING
 from loader.run import run
 from loader.service import Service, running_service
 from loader.settings import LoaderSettings
 from loader.source import Submitted, stage_claims
 from loader.synthetic import synthetic_claims
 
-_KEY: Final = "5e" * 32
 _MESSAGE_CLAIMS: Final = 256
 
 
@@ -61,29 +57,22 @@ async def measure_history(
 @asynccontextmanager
 async def _with_history(snapshot: Path, committed: int, workers: int) -> AsyncIterator[Service]:
     """A service on a production database with committed claims of the tenant that it serves."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=working_folder()))
-    try:
-        with embedded_postgres(folder / "postgres") as server:
-            await create_databases(server)
-            await upgrade(server.migrating_url(STAGING), "staging")
-            await upgrade(server.migrating_url(PRODUCTION), "production")
-            environment = {
-                "CLAIMGATE_PRODUCTION_URL": server.loading_url(PRODUCTION),
-                "CLAIMGATE_KEY_HEX": _KEY,
-            }
-            async with running_service(
-                snapshot, folder / "service.log", workers=workers, environment=environment
-            ) as service:
-                settings = LoaderSettings(
-                    staging_url=server.loading_url(STAGING),
-                    production_url=server.loading_url(PRODUCTION),
-                    service_address=service.address,
-                    key_hex=cast("Any", _KEY),
-                )
-                await _commit(settings, committed)
-                yield service
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    async with bench_databases() as (server, folder):
+        environment = {
+            "CLAIMGATE_PRODUCTION_URL": server.loading_url(PRODUCTION),
+            "CLAIMGATE_KEY_HEX": KEY,
+        }
+        async with running_service(
+            snapshot, folder / "service.log", workers=workers, environment=environment
+        ) as service:
+            settings = LoaderSettings(
+                staging_url=server.loading_url(STAGING),
+                production_url=server.loading_url(PRODUCTION),
+                service_address=service.address,
+                key_hex=cast("Any", KEY),
+            )
+            await _commit(settings, committed)
+            yield service
 
 
 async def _commit(settings: LoaderSettings, count: int) -> None:

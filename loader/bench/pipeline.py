@@ -1,9 +1,6 @@
 """Staging to production on this machine, and the load step beside a bare COPY of the same rows."""
 
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -15,18 +12,11 @@ import psutil
 from claimgate.v1 import claim_pb2
 
 from loader.batch import Batch, Loaded
+from loader.bench.databases import KEY, bench_databases
 from loader.bench.machine import rss_mb
 from loader.bench.workload import SEED
-from loader.embedded import (
-    PRODUCTION,
-    STAGING,
-    EmbeddedPostgres,
-    create_databases,
-    embedded_postgres,
-)
+from loader.embedded import PRODUCTION, STAGING, EmbeddedPostgres
 from loader.measure import LoadStep, measure_load_step
-from loader.migrate import upgrade
-from loader.places import working_folder
 from loader.progress import Summary
 from loader.run import run
 from loader.service import Service, running_service
@@ -34,7 +24,6 @@ from loader.settings import LoaderSettings
 from loader.source import Submitted, stage_claims
 from loader.synthetic import synthetic_claims
 
-_KEY: Final = "5e" * 32
 _WARM_UP_CLAIMS: Final = 5_000
 _WHOLE_RUNS_MAX: Final = 3
 _STEP_CLAIMS_MAX: Final = 20_000
@@ -52,10 +41,7 @@ async def measure_pipeline(snapshot: Path, *, count: int, runs: int) -> dict[str
     """
     # As bytes: a hundred thousand claims as messages would be most of this process's memory.
     workload = [claim.SerializeToString() for claim in synthetic_claims(count, seed=SEED)]
-    with _folder() as folder, embedded_postgres(folder / "postgres") as server:
-        await create_databases(server)
-        await upgrade(server.migrating_url(STAGING), "staging")
-        await upgrade(server.migrating_url(PRODUCTION), "production")
+    async with bench_databases() as (server, folder):
         async with running_service(snapshot, folder / "service.log", workers=1) as service:
             bench = _Bench(server, _postmaster(folder / "postgres"), service)
             await bench.whole("warm-up", workload[:_WARM_UP_CLAIMS])
@@ -78,16 +64,6 @@ async def measure_pipeline(snapshot: Path, *, count: int, runs: int) -> dict[str
         "claims": count,
         "runs": runs,
     }
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder below the working folder, for as long as the block."""
-    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=working_folder()))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +126,7 @@ class _Bench:
             staging_url=self.server.loading_url(STAGING),
             production_url=self.server.loading_url(PRODUCTION),
             service_address=self.service.address,
-            key_hex=cast("Any", _KEY),
+            key_hex=cast("Any", KEY),
         )
         connection = await asyncpg.connect(settings.staging_url, timeout=30)
         try:
