@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.as_earlier import earlier_claims, earlier_lines
 from engine.codes import code36
 from engine.columns import Batch, Bools, Dates, Ints, one_of, rows_where
 from engine.history import EarlierClaims, EarlierLines
 from engine.joins import equal_in, in_runs
-from engine.past import earlier_claims, earlier_lines
 from engine.words import BLANK, word_key
 
 FORMAT: Final = 1

@@ -14,13 +14,13 @@ from claimgate.v1 import score_pb2 as pb
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.answers import WRITER, Answer, answers, counts
+from engine.answers import Answer, answers, counts
+from engine.as_earlier import earlier_claims, earlier_lines
 from engine.encode import Scored
 from engine.examples import claim_of, claims_of
 from engine.gaps import Gaps
 from engine.gathered import OK, Gathered, ModelAnswer
 from engine.history import History
-from engine.past import earlier_claims, earlier_lines
 from engine.pipeline import Engine
 from engine.policy_document import policy_of
 from engine.rules import all_rules
@@ -46,7 +46,7 @@ TRIED_OUT = {
     ]
 }
 
-compiled = pytest.mark.skipif(WRITER == "python", reason="the compiled writer was not built")
+compiled = pytest.mark.usefixtures("compiled")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.checks_native import LIBRARY, claims_in
+from engine.checks_native import claims_in
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.messages import Rows, as_message
@@ -17,7 +17,7 @@ from loader.synthetic import synthetic_claims
 CLAIM = claim_of(example("plain", line("99213-25"), line("71046")), "Çlaim")
 BATCH = pb.ClaimBatch(claims=[CLAIM, CLAIM]).SerializeToString()
 
-compiled = pytest.mark.skipif(LIBRARY is None, reason="the check was not compiled")
+compiled = pytest.mark.usefixtures("compiled")
 
 
 def wrapped(claim: bytes) -> bytes:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from engine import fields_native, fields_python, pipeline
 from engine.columns import Batch, Table
-from engine.decode import READER, decode
+from engine.decode import decode
 from engine.examples import claim_of
 from engine.fields import CLAIM_FIELDS, CLAIM_ROLES, LINE_FIELDS, LINE_ROLES
 from engine.gathered import Gathered, ModelAnswer
@@ -30,7 +30,7 @@ from loader.intake.item import IntakeClaim
 from loader.synthetic import synthetic_claims
 from tests.engine.scribbled import CODES, DATES, FOREIGN, SPACES, TEXTS, in_messages, scribbled
 
-pytestmark = pytest.mark.skipif(READER == "python", reason="the compiled reader was not built")
+pytestmark = pytest.mark.usefixtures("compiled")
 
 PLAIN = example("plain", line("99213-25"), line("71046"))
 MUTATIONS = Path(__file__).with_name("mutations.py")

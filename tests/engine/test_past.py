@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from claimgate.v1 import score_pb2
 
+from engine.as_earlier import earlier_claims, earlier_lines
 from engine.columns import Batch
 from engine.decode import decode
 from engine.examples import claim_of
 from engine.history import History
-from engine.past import Past, earlier_claims, earlier_lines
+from engine.past import Past
 from engine.rules.rule import example, line
 
 

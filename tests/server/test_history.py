@@ -9,10 +9,10 @@ import pytest
 from claimgate.v1 import claim_pb2, score_pb2
 from prometheus_client import CollectorRegistry
 
+from engine.as_earlier import earlier_lines
 from engine.columns import Batch
 from engine.decode import decode
 from engine.gathered import Gathered, ModelAnswer
-from engine.past import earlier_lines
 from loader import batch as batches
 from loader import embedded, rows, sink
 from loader.link import Link

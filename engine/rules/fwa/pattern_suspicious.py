@@ -4,10 +4,10 @@ from typing import Final
 
 import numpy as np
 
+from engine.as_earlier import pointed_diagnoses
 from engine.codes import code36
 from engine.columns import Batch, Bools, Ints, rows_where
 from engine.facts import Facts
-from engine.past import pointed_diagnoses
 from engine.policy import Params
 from engine.reference import Reference
 from engine.rules.listed import gap_of, rows_of_lines

@@ -5,10 +5,11 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from engine.as_earlier import pointed_diagnoses
 from engine.codes import code36
 from engine.columns import Batch, Bools, Ints, one_of, rows_where
 from engine.facts import Facts, global_days_of
-from engine.past import Past, pointed_diagnoses
+from engine.past import Past
 from engine.policy import Params
 from engine.reference import Reference
 from engine.rules.earlier import EARLIER_EVIDENCE, named

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from claimgate.v1 import claim_pb2, score_pb2
 
+from engine.as_earlier import earlier_claims, earlier_lines
 from engine.examples import claim_of
 from engine.gathered import Gathered, ModelAnswer
 from engine.history import History
-from engine.past import earlier_claims, earlier_lines
 from engine.pipeline import Engine
 from engine.rules.rule import LineExample, example, line
 

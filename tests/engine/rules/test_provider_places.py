@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 from claimgate.v1 import score_pb2
 
+from engine.as_earlier import earlier_claims, earlier_lines
 from engine.examples import claim_of
 from engine.gathered import Gathered, ModelAnswer
 from engine.history import History
-from engine.past import earlier_claims, earlier_lines
 from engine.pipeline import Engine
 from engine.rules.rule import claim_before, example, line
 
