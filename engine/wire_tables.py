@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from claimgate.framing import varint
 from google.protobuf.descriptor import Descriptor
 from numpy.typing import NDArray
 
@@ -284,13 +285,3 @@ class Tables:
 
 def _wide(column: Column) -> Column:
     return np.ascontiguousarray(column, np.int64)
-
-
-def varint(value: int) -> bytes:
-    """Return a number as protobuf writes it; not below 0."""
-    content = bytearray()
-    while value > 0x7F:
-        content.append(value & 0x7F | 0x80)
-        value >>= 7
-    content.append(value)
-    return bytes(content)

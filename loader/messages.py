@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from claimgate.framing import field_tag, varint
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 from google.protobuf.message import DecodeError
 
-from loader.framing import batch_of, field_tag, varint
+from loader.framing import batch_of
 from loader.lookup import VaultError
 from loader.rows import FailedClaim
 from loader.source import Leased, open_payload

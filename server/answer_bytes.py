@@ -2,9 +2,8 @@
 
 from typing import Final
 
+from claimgate.framing import varint
 from claimgate.v1 import scoring_service_pb2 as pb
-
-from engine.wire_tables import varint
 
 _LENGTH_DELIMITED: Final = 2
 _MESSAGES: Final = varint(

@@ -1,7 +1,6 @@
 """The client: `Client(address)`, then `score_batch(claims)`, or `score(messages)` for streams."""
 
 import asyncio
-import json
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -12,7 +11,6 @@ from collections.abc import (
 )
 from contextlib import suppress
 from datetime import UTC, datetime
-from ipaddress import ip_address
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
@@ -23,10 +21,11 @@ from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc.aio import AioRpcError
 
+from claimgate.channel import open_channel
+from claimgate.sending import Message, Sending
 from claimgate.v1 import claim_pb2, policy_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference
 from claimgate.v1 import scoring_service_pb2 as scoring
-from claimgate.v1.claim_columns_pb2 import ClaimColumns
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceStub
 from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
 
@@ -36,43 +35,14 @@ if TYPE_CHECKING:
     from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceAsyncStub
 
 Claims: TypeAlias = Iterable[claim_pb2.Claim] | score_pb2.ClaimBatch
-Message: TypeAlias = score_pb2.ClaimBatch | ClaimColumns | bytes
 
 DEADLINE_S: Final = 30.0
 WINDOW: Final = 16
 
 _SCORE_CLAIMS: Final = "/claimgate.v1.ScoringService/ScoreClaims"
-_BATCH_TAG: Final = b"\x1a"
-_COLUMNS_TAG: Final = b"\x22"
 _RESUMES_MAX: Final = 5
-_PORT_MAX: Final = 65_535
 _RESUME_DELAY_S: Final = 0.1
 _CORE_ERROR: Final = "Internal error from Core"
-_RESPONSE_BYTES_MAX: Final = 64 * 1024 * 1024
-
-# CANCELLED comes from a process that was stopping when the call reached it; a caller's own cancel
-# is never repeated. More than 4 attempts count as 5 in every gRPC library.
-_SERVICE_CONFIG: Final = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [
-                    {"service": "claimgate.v1.ScoringService", "method": "ScoreBatch"},
-                    {"service": "claimgate.v1.ScoringService", "method": "ValidateClaims"},
-                    {"service": "claimgate.v1.ReferenceService"},
-                ],
-                "retryPolicy": {
-                    "maxAttempts": 4,
-                    "initialBackoff": "0.1s",
-                    "maxBackoff": "2s",
-                    "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
-                },
-            }
-        ],
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
-    }
-)
 
 
 class CallError(Exception):
@@ -134,7 +104,7 @@ class Client:
             deadline_s: Longest wait for the answer of a single call.
         """
         self._deadline_s = deadline_s
-        self._channel = _channel(address, credentials, insecure)
+        self._channel = open_channel(address, credentials, insecure)
         self._scoring: ScoringServiceAsyncStub = ScoringServiceStub(self._channel)
         self._reference: ReferenceServiceAsyncStub = ReferenceServiceStub(self._channel)
 
@@ -305,7 +275,7 @@ class Client:
             priority=priority,
             gather_answers=gather_answers,
         )
-        sending = _Sending(messages, window, options)
+        sending = Sending(messages, window, options)
         feeding = asyncio.create_task(sending.feed())
         failures, careful = 0, False
         try:
@@ -331,7 +301,7 @@ class Client:
                 await feeding
 
     async def _stream(
-        self, sending: "_Sending", *, careful: bool
+        self, sending: Sending, *, careful: bool
     ) -> AsyncIterator[scoring.ScoreClaimsResponse]:
         """Run one stream: what is unanswered first, then what is new."""
         open_stream: Any = self._channel.stream_stream(
@@ -353,107 +323,6 @@ class Client:
             raise CallError.of(error) from None
 
 
-class _Sending:
-    """The messages of one `score`: which are to be sent, and which are not answered yet."""
-
-    def __init__(
-        self,
-        messages: AsyncIterable[Message] | Iterable[Message],
-        window: int,
-        options: scoring.StreamOptions,
-    ) -> None:
-        self._messages = messages
-        self._options = scoring.ScoreClaimsRequest(options=options).SerializeToString()
-        self._room = asyncio.Semaphore(window)
-        self._unanswered: dict[int, bytes] = {}
-        self._new: asyncio.Queue[int | None] = asyncio.Queue()
-        self._read_all = False
-        self._paused = False
-        self._progress = asyncio.Event()
-
-    @property
-    def finished(self) -> bool:
-        """Whether every message was taken and answered."""
-        return self._read_all and not self._unanswered
-
-    async def feed(self) -> None:
-        """Take messages from the caller, as many as the window has room for."""
-        sequence = 0
-        try:
-            async for message in _each(self._messages):
-                await self._room.acquire()
-                self._unanswered[sequence] = _request(message, sequence)
-                self._new.put_nowait(sequence)
-                sequence += 1
-        finally:
-            self._read_all = True
-            self._new.put_nowait(None)
-
-    async def requests(self, *, careful: bool) -> AsyncIterator[bytes]:
-        """Yield the requests of a stream: the options, what an earlier one left, what is new.
-
-        A careful stream waits for each answer before it sends the next of what was left.
-        """
-        self._paused = False
-        yield self._options
-        left = dict(self._unanswered)
-        for sequence, request in left.items():
-            if self._paused:
-                return
-            yield request
-            while careful and sequence in self._unanswered:
-                self._progress.clear()
-                await self._progress.wait()
-        while not (self._paused or (self._read_all and self._new.empty())):
-            number = await self._new.get()
-            if self._paused:
-                return
-            if number is not None and number not in left and number in self._unanswered:
-                yield self._unanswered[number]
-
-    def pause(self) -> None:
-        """Send nothing more over this stream: the service is about to stop."""
-        self._paused = True
-        self._new.put_nowait(None)
-
-    def answered(self, sequence: int) -> bool:
-        """Note an answer; tell whether it is the first one to its message."""
-        if self._unanswered.pop(sequence, None) is None:
-            return False
-        self._progress.set()
-        self._room.release()
-        return True
-
-
-async def _each(messages: AsyncIterable[Message] | Iterable[Message]) -> AsyncIterator[Message]:
-    if isinstance(messages, AsyncIterable):
-        async for message in messages:
-            yield message
-    else:
-        for message in messages:
-            yield message
-
-
-def _request(message: Message, sequence: int) -> bytes:
-    """Return the bytes of a request: parts may be joined; of a field sent twice the last counts."""
-    head = scoring.ScoreClaimsRequest(sequence=sequence).SerializeToString()
-    if isinstance(message, bytes):
-        # An explicit zero overrides a number in the bytes; an absent one would not.
-        return message + (head or b"\x08\x00")
-    body = message.SerializeToString()
-    tag = _COLUMNS_TAG if isinstance(message, ClaimColumns) else _BATCH_TAG
-    return head + tag + _varint(len(body)) + body
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
 def _stamp(moment: datetime | None) -> Timestamp | None:
     """Return a moment as the API has it; one without a time zone is local."""
     if moment is None:
@@ -467,45 +336,6 @@ def _batch(claims: Claims) -> score_pb2.ClaimBatch:
     if isinstance(claims, score_pb2.ClaimBatch):
         return claims
     return score_pb2.ClaimBatch(claims=claims)
-
-
-def _channel(
-    address: str, credentials: grpc.ChannelCredentials | None, insecure: bool | None
-) -> grpc.aio.Channel:
-    options = [
-        ("grpc.service_config", _SERVICE_CONFIG),
-        ("grpc.max_receive_message_length", _RESPONSE_BYTES_MAX),
-        ("grpc.keepalive_time_ms", 60_000),
-        # A process that just left the port refuses a connection, and the next try meets another:
-        # with gRPC's second between tries, every retry of a call would fall into the first pause.
-        ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
-        ("grpc.max_reconnect_backoff_ms", 2_000),
-        # Several clients of one process get connections of their own, and so different workers.
-        ("grpc.use_local_subchannel_pool", 1),
-    ]
-    port = address.rpartition(":")[2]
-    if port.isdecimal() and int(port) > _PORT_MAX:
-        raise ValueError(
-            f"{address!r} has no such port; expected HOST:PORT, PORT up to {_PORT_MAX}"
-        )
-    if insecure and credentials:
-        raise ValueError("insecure and credentials exclude each other; leave one out")
-    if insecure or (insecure is None and credentials is None and _on_this_machine(address)):
-        return grpc.aio.insecure_channel(address, options=options)
-    return grpc.aio.secure_channel(
-        address, credentials or grpc.ssl_channel_credentials(), options=options
-    )
-
-
-def _on_this_machine(address: str) -> bool:
-    host = address.rpartition(":")[0].removeprefix("[").removesuffix("]")
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _resumable(error: AioRpcError) -> bool:
