@@ -5,10 +5,9 @@ from typing import Final, Protocol
 
 import structlog
 
-from server.errors import CallFaultError
 from server.fee_metrics import FeeMetrics
 from server.fee_values import FeeVersion
-from server.telemetry import stack_of
+from server.polling import looked_again
 
 _LOG: Final = structlog.get_logger("server.fees")
 
@@ -59,17 +58,5 @@ class FeeVersions:
         self._held[tenant] = version
 
     async def _look_again(self, tenant: str) -> None:
-        try:
-            await self._look(tenant)
-        except CallFaultError as fault:
-            _LOG.warning("fee_schedule_not_read", tenant=tenant, reason=fault.message)
-        except Exception as error:  # noqa: BLE001 - claims are scored on, whatever happened here
-            _LOG.error(
-                "fee_schedule_not_read",
-                tenant=tenant,
-                error_type=type(error).__name__,
-                raised_at=stack_of(error),
-            )
-        else:
-            return
-        self._metrics.faults.labels("version_unread").inc()
+        if not await looked_again("fee_schedule_not_read", tenant, self._look):
+            self._metrics.faults.labels("version_unread").inc()

@@ -9,9 +9,9 @@ from typing import Final, Protocol
 import structlog
 
 from engine.policy import Policy, PolicyError
-from server.errors import CallFaultError, PolicyUnusableError
+from server.errors import PolicyUnusableError
 from server.metrics import Metrics
-from server.telemetry import stack_of
+from server.polling import looked_again
 
 _LOG: Final = structlog.get_logger("server.policies")
 
@@ -122,20 +122,8 @@ class Policies:
                 await self._look_again(tenant)
 
     async def _look_again(self, tenant: str) -> None:
-        try:
-            await self.look(tenant)
-        except CallFaultError as fault:
-            _LOG.warning("policy_not_read", tenant=tenant, reason=fault.message)
-        except Exception as error:  # noqa: BLE001 - claims are scored on, whatever happened here
-            _LOG.error(
-                "policy_not_read",
-                tenant=tenant,
-                error_type=type(error).__name__,
-                raised_at=stack_of(error),
-            )
-        else:
-            return
-        self._metrics.policy_faults.labels("unread").inc()
+        if not await looked_again("policy_not_read", tenant, self.look):
+            self._metrics.policy_faults.labels("unread").inc()
 
     def _refuse(self, tenant: str, refused: Refused) -> None:
         _LOG.error(
