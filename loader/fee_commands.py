@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,10 +10,7 @@ from typing import TYPE_CHECKING, Final
 from claimgate.command import display
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from loader.fees import FeesLoaded, FeeVersion
-    from loader.member_files import Reject
     from loader.settings import ProductionSettings
 
 _INPUT_REFUSED: Final = 3
@@ -33,10 +29,12 @@ def fees_load(file: Path, *, tenant: str | None = None, rejects: Path | None = N
         tenant: Whose fee schedule; left out, CLAIMGATE_TENANT.
         rejects: File of rejects; left out, the file's name and `.rejects.csv`.
     """
+    from loader.member_files import write_rejects  # noqa: PLC0415 - each command loads its own
+
     loaded = asyncio.run(_load(_settings(tenant), file))
     if loaded.rejects:
         target = rejects or file.with_name(f"{file.name}.rejects.csv")
-        _write(target, loaded.rejects)
+        write_rejects(target, loaded.rejects)
         for each in loaded.rejects[:_SHOWN]:
             place = f"row {each.row}" + (f", {each.field}" if each.field else "")
             display.warn(f"{place}: {each.reason}; expected {each.expected}")
@@ -101,10 +99,3 @@ async def _versions(settings: ProductionSettings) -> list[FeeVersion]:
         return await fee_versions(connection, settings.tenant)
     finally:
         await connection.close()
-
-
-def _write(path: Path, rejects: Sequence[Reject]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file)
-        lines.writerow(("row", "field", "reason", "expected"))
-        lines.writerows(rejects)

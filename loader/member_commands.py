@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -11,9 +10,7 @@ from typing import TYPE_CHECKING, Final
 from claimgate.command import display
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from loader.member_files import MemberTable, Reject
+    from loader.member_files import MemberTable
     from loader.members import MembersLoaded
     from loader.settings import ProductionSettings
 
@@ -42,7 +39,7 @@ def members_load(
         rejects: File of rejects; left out, the file's name and `.rejects.csv`.
         all_or_nothing: Load nothing where a row is bad.
     """
-    from loader.member_files import TABLES  # noqa: PLC0415 - each command loads what it needs
+    from loader.member_files import TABLES, write_rejects  # noqa: PLC0415 - each command loads what it needs
 
     if table not in TABLES:
         raise ValueError(f"there is no table {table!r}; expected one of {', '.join(TABLES)}")
@@ -51,7 +48,7 @@ def members_load(
     )
     if loaded.rejects:
         target = rejects or file.with_name(f"{file.name}.rejects.csv")
-        _write(target, loaded.rejects)
+        write_rejects(target, loaded.rejects)
         for each in loaded.rejects[:_SHOWN]:
             place = f"row {each.row}" + (f", {each.field}" if each.field else "")
             display.warn(f"{place}: {each.reason}; expected {each.expected}")
@@ -121,10 +118,3 @@ async def _count(settings: ProductionSettings) -> dict[str, tuple[int, int] | No
         return await count_members(connection, settings.tenant)
     finally:
         await connection.close()
-
-
-def _write(path: Path, rejects: Sequence[Reject]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        lines = csv.writer(file)
-        lines.writerow(("row", "field", "reason", "expected"))
-        lines.writerows(rejects)

@@ -36,6 +36,14 @@ class Reject(NamedTuple):
     expected: str
 
 
+def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
+    """Write why rows were not loaded as CSV, a row of the file for each."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(("row", "field", "reason", "expected"))
+        lines.writerows(rejects)
+
+
 class _BadCellError(Exception):
     """A cell that cannot be read: reason and what was expected."""
 

@@ -36,6 +36,20 @@ class Database:
 
     _pool: "Pool"
 
+    async def require(self, table: str, what: str) -> None:
+        """Refuse to start on a database that has no place for something yet.
+
+        Raises:
+            SettingsError: says which migration is missing.
+        """
+        async with self.transaction("", readonly=True) as connection:
+            found = await connection.fetchval("SELECT to_regclass($1)::text", table)
+        if found is None:
+            raise SettingsError(
+                f"CLAIMGATE_PRODUCTION_URL: the database has no table of {what}; bring it forward "
+                "with `claimgate migrate production`, then start the service"
+            )
+
     @asynccontextmanager
     async def transaction(
         self, tenant: str, *, readonly: bool = False, one_moment: bool = False

@@ -10,7 +10,6 @@ import numpy as np
 from engine.tenant_fees import FEE, NO_DAY, Fees
 from server.database import Database
 from server.fee_values import FeeVersion
-from server.settings import SettingsError
 
 _COLUMNS: Final = tuple(FEE.names or ())
 _EPOCH: Final = "DATE '1970-01-01'"
@@ -54,13 +53,7 @@ class FeeDatabase:
         Raises:
             SettingsError: says which migration is missing.
         """
-        async with self.database.transaction("", readonly=True) as connection:
-            table = await connection.fetchval("SELECT to_regclass('fee_schedules')::text")
-        if table is None:
-            raise SettingsError(
-                "CLAIMGATE_PRODUCTION_URL: the database has no table of fee schedules; bring it "
-                "forward with `claimgate migrate production`, then start the service"
-            )
+        await self.database.require("fee_schedules", "fee schedules")
 
     async def version(self, tenant: str, number: int | None = None) -> FeeVersion | None:
         """Return a version by its number, or the one in use; None where there is none."""

@@ -14,7 +14,6 @@ from engine.rules import all_rules
 from server.database import Database
 from server.errors import PolicyChangedError
 from server.policies import Loaded, PolicyVersion, Refused
-from server.settings import SettingsError
 
 if TYPE_CHECKING:
     from server.database import Connection
@@ -78,13 +77,7 @@ class PolicyDatabase:
         Raises:
             SettingsError: says which migration is missing.
         """
-        async with self.database.transaction("", readonly=True) as connection:
-            table = await connection.fetchval("SELECT to_regclass('policies')::text")
-        if table is None:
-            raise SettingsError(
-                "CLAIMGATE_PRODUCTION_URL: the database has no table of policies; bring it forward "
-                "with `claimgate migrate production`, then start the service"
-            )
+        await self.database.require("policies", "policies")
 
     async def mark(self, tenant: str) -> Hashable:
         """Return the numbers of the versions that may be in force."""

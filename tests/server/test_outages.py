@@ -29,7 +29,20 @@ FEES = "code,setting,rate_kind,rate,net\n99213,any,cents_per_unit,77.00,no\n"
 MODEL = "from server.commands import model_server; model_server(listen={!r})"
 
 
-class OwnPostgres:
+class Killable:
+    """A process of its own that can be killed at any time."""
+
+    _process: subprocess.Popen[bytes] | None = None
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            self._process = None
+
+
+class OwnPostgres(Killable):
     """A Postgres that can be killed and started again on the same data and socket."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,7 +52,6 @@ class OwnPostgres:
             self._command = shlex.split((self._data / "postmaster.opts").read_text())
         # Postgres refuses to run as root.
         self._owner = self._data.stat().st_uid
-        self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Start it, again if it ends: it refuses while children of a killed one are there."""
@@ -58,32 +70,17 @@ class OwnPostgres:
         await connection.close()
         return True
 
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-            self._process = None
 
-
-class ModelProcess:
+class ModelProcess(Killable):
     """A model server that keeps its address when it is started again."""
 
     def __init__(self) -> None:
         self.address = "127.0.0.1:0"
-        self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         self._process = _program([sys.executable, "-c", MODEL.format(self.address)])
         ready = await asyncio.to_thread(self._process.stdout.readline)
         self.address = ready.decode().split()[1]
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-            self._process = None
 
 
 def _program(command: list[str], **options: Any) -> subprocess.Popen[bytes]:

@@ -12,10 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.stream_account import Acknowledgements
-
-
-def message(sequence: int, batch: score_pb2.ClaimBatch) -> pb.ScoreClaimsRequest:
-    return pb.ScoreClaimsRequest(sequence=sequence, batch=batch)
+from tests.server.calling import message
 
 
 async def test_stream_that_ends_well_ends_with_its_summary(channel, batch):
