@@ -28,7 +28,7 @@ from grpc import StatusCode
 from loader import source
 from loader.batch import Batch, Loaded
 from loader.link import CONNECTION_LOST, Link
-from loader.messages import Message, Opened, form, read
+from loader.messages import Message, form, read
 from loader.progress import (
     BatchLoaded,
     ClaimsFailed,
@@ -260,10 +260,11 @@ class _Run:
 
     def _read(self, leased: Sequence[Leased]) -> list[Message | FailedClaim]:
         """Open leased claims and form messages of them; what cannot be read has failed."""
-        failed: list[FailedClaim] = []
+        attempts_max = self._settings.attempts_max
+        failed = [_exhausted(item) for item in leased if item.attempts > attempts_max]
+        fresh = [item for item in leased if item.attempts <= attempts_max]
         readable = []
-        for item in leased:
-            claim = self._read_one(item)
+        for claim in read(fresh, self._vault, self._tenant):
             if isinstance(claim, FailedClaim):
                 failed.append(claim)
             else:
@@ -273,18 +274,6 @@ class _Run:
             readable, claims_max=settings.message_claims, bytes_max=settings.message_bytes_sent_max
         )
         return [*failed, *formed]
-
-    def _read_one(self, leased: Leased) -> Opened | FailedClaim:
-        """Open one claim, unless it has taken too many loaders down."""
-        if leased.attempts > self._settings.attempts_max:
-            reason = {
-                "field": "",
-                "code": "ATTEMPTS_EXHAUSTED",
-                "message": f"leased {leased.attempts - 1} times without an end; "
-                "look at the loader's log, then submit it again",
-            }
-            return FailedClaim(leased, "attempts", "score", [reason])
-        return read(leased, self._vault, self._tenant)
 
     # Score. ---------------------------------------------------------------------------------------
 
@@ -372,23 +361,21 @@ class _Run:
         rests_on = cast("int", releases[0]), provenance.history_watermark
         batch = self._answered.batch
         batch.provenances[rests_on[0]] = releases
-        for (leased, claim, payload), result in zip(message.claims, results, strict=True):
+        for opened, result in zip(message.claims, results, strict=True):
             if result.decision == score_pb2.DECISION_REJECT:
-                failed = rejected(leased, result)
+                failed = rejected(opened.leased, result)
                 if failed.category == OF_SERVICE:
                     self._count_blamed(ServiceAtFaultError(self._blamed + 1))
                 batch.failed.append(failed)
-            elif claim.is_test:
-                self._answered.tests.append(leased.staging_id)
+            elif opened.facts.is_test:
+                self._answered.tests.append(opened.leased.staging_id)
             else:
-                batch.claims.append(
-                    load_claim(leased, claim, payload, result, rests_on, self._vault, self._tenant)
-                )
+                batch.claims.append(load_claim(opened, result, rests_on, self._vault, self._tenant))
 
     def _count_scored(self, message: Message, results: Sequence[score_pb2.ClaimResult]) -> None:
         """Count answers, findings and money."""
         decisions = Counter(DECISION[result.decision] for result in results)
-        charged = sum(opened.claim.total_charge_cents for opened in message.claims)
+        charged = sum(opened.facts.total_charge_cents for opened in message.claims)
         exposure = sum(result.exposure_cents for result in results)
         tally = self._tally
         tally.scored += len(results)
@@ -470,6 +457,17 @@ class _Run:
 def _fault_of_a_claim(error: CallError) -> bool:
     """Tell whether a claim may be the cause; an overloaded service says when to come again."""
     return error.code in _FAULT_OF_A_CLAIM and error.retry_after_s is None
+
+
+def _exhausted(leased: Leased) -> FailedClaim:
+    """Return the failure of a claim that has taken too many loaders down."""
+    reason = {
+        "field": "",
+        "code": "ATTEMPTS_EXHAUSTED",
+        "message": f"leased {leased.attempts - 1} times without an end; "
+        "look at the loader's log, then submit it again",
+    }
+    return FailedClaim(leased, "attempts", "score", [reason])
 
 
 def _refused_by_service(leased: Leased, error: CallError) -> FailedClaim:

@@ -32,12 +32,9 @@ from loader.rows import (
     FailedClaim,
     LoadClaim,
     Owner,
-    claim_rows,
     failed_row,
-    hit_rows,
-    line_rows,
-    result_rows,
 )
+from loader.rows_native import claim_rows, hit_rows, line_rows, result_rows
 from loader.settled import Key, Settled, Stored, each_key_once, key_of, outcomes_of, settle
 from loader.source import days, rows_of, tenant_transaction
 
@@ -55,7 +52,7 @@ class Sink:
 
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
         """Load a batch; claims that the database refuses are set aside as failed, with reasons."""
-        await self._make_months({item.claim.service_from_date for item in batch.claims})
+        await self._make_months({item.opened.facts.service_from for item in batch.claims})
         try:
             return await self._link.run(
                 lambda connection: _load(connection, self._tenant, batch, batch_id)
@@ -201,7 +198,7 @@ class _Rows:
     columns: tuple[str, ...]
     encode: Callable[[Sequence[LoadClaim], Owner], bytes]
     count: Callable[[Sequence[LoadClaim]], int]
-    at_once: int = 200
+    at_once: int = 500
     """Claims that are encoded without a turn for the other tasks."""
 
 
