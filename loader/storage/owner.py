@@ -65,7 +65,6 @@ _TRY_ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended('claimgate.sto
 _FOR_ALL: Final = "SELECT set_config('claimgate.all_tenants', 'on', false)"
 _OWNER: Final = """
 SELECT current_user AS role, r.rolname AS owner, pg_has_role(current_user, r.oid, 'USAGE') AS owns,
-    
     EXISTS (SELECT FROM pg_namespace WHERE nspname = 'storage') AS prepared
 FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
 WHERE c.oid = to_regclass('public.claims')

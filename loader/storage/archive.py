@@ -1,0 +1,248 @@
+"""A month goes out of the database into files, and is never in neither.
+
+The steps, each of which can be the last one before a crash:
+
+1. `detach`: one transaction takes the four partitions of the month out of their tables, into the
+   schema `storage`, and writes a row of `storage.archives`. From here on the claims are not seen.
+2. `write`: files and manifest, in a folder beside the final one.
+3. `verify`: every value of the files is read back and held against the tables.
+4. `publish`: the folder gets its name.
+5. `drop`: one transaction drops the tables and marks the part as archived.
+
+What is run again goes on: with `detach` done, it writes anew.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from loader.storage.manifest import FILE, Manifest, sha256_of
+from loader.storage.month import Month
+from loader.storage.owner import StorageError, tables_locked
+from loader.storage.partitions import make_month
+from loader.storage.table_files import PARENTS, compare, staged_name, write_table
+
+Step = Callable[[str], None]
+"""Told the name of each step before it begins."""
+
+
+def quietly(step: str) -> None:
+    """Let a step pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a month outside the tables of claims, as `storage.archives` has it."""
+
+    month: Month
+    part: int
+    tenant: str | None
+    state: str
+    folder: str
+    claims: int | None
+    rows: int | None
+    manifest_sha256: str | None
+
+    def place(self, folder: Path | None = None) -> Path:
+        """Return the folder of its files."""
+        return (folder or Path(self.folder)) / str(self.month) / f"part-{self.part}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self) | {"month": str(self.month)}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What archiving a month would take out of the database."""
+
+    month: Month
+    claims: int
+    held: int
+    in_default: int
+    size_bytes: int
+    under_way: str
+    """State of a part whose way was interrupted; empty for none."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        return asdict(self) | {"month": str(self.month)}
+
+
+_PARTS: Final = """
+SELECT month, part, tenant_id AS tenant, state, folder, claims, rows, manifest_sha256
+FROM storage.archives WHERE $1::date IS NULL OR month = $1 ORDER BY month, part
+"""
+UNDER_WAY: Final = frozenset({"moving", "detached", "loading"})
+
+
+async def parts(connection: asyncpg.Connection, month: Month | None = None) -> list[Part]:
+    """Return the parts of a month, or of all months."""
+    rows = await connection.fetch(_PARTS, month.first if month else None)
+    return [Part(**{**row, "month": Month.of(row["month"])}) for row in rows]
+
+
+_PLAN: Final = """
+SELECT count(*) AS claims, count(*) FILTER (WHERE is_held(tenant_id, claim_id, member_key,
+    facility_id,
+    ARRAY[billing_provider_npi, rendering_provider_npi, attending_provider_npi])) AS held
+FROM claims WHERE service_from_date >= $1 AND service_from_date < $2
+"""
+_SIZE: Final = """
+SELECT coalesce(sum(pg_table_size(to_regclass(name))), 0)::bigint
+FROM (SELECT 'public.' || storage.partition_name(unnest(storage.parents()), $1) AS name) AS names
+"""
+
+
+async def plan(connection: asyncpg.Connection, month: Month) -> Plan:
+    """Return what archiving a month would do."""
+    [counted] = await connection.fetch(_PLAN, month.first, month.after(1).first)
+    found = [part.state for part in await parts(connection, month) if part.state in UNDER_WAY]
+    return Plan(
+        month=month,
+        claims=counted["claims"],
+        held=counted["held"],
+        in_default=await connection.fetchval("SELECT storage.rows_in_default($1)", month.first),
+        size_bytes=await connection.fetchval(_SIZE, month.first),
+        under_way="".join(found),
+    )
+
+
+async def archive(
+    connection: asyncpg.Connection, month: Month, folder: Path, today: date, step: Step = quietly
+) -> Part:
+    """Archive all of a month, or go on where that was interrupted; return its newest part.
+
+    Raises:
+        StorageError: The month is not over, held, on another way, or has nothing to archive.
+    """
+    if month.after(1).first > today:
+        raise StorageError(f"{month} is not over; archive months of the past")
+    known = await parts(connection, month)
+    under_way = next((part for part in known if part.state in UNDER_WAY), None)
+    if under_way is None:
+        found = await plan(connection, month)
+        if not found.claims and not found.in_default:
+            raise StorageError(_nothing(month, known))
+        _refuse(found)
+        _need_room(folder, found.size_bytes)
+        step("detach")
+        under_way = await _detach(connection, month, folder)
+    elif under_way.state != "detached":
+        raise StorageError(
+            f"{month} is {under_way.state}; `claimgate storage restore {month}` goes on with that"
+        )
+    return await write_part(connection, under_way, folder, step)
+
+
+def _nothing(month: Month, known: list[Part]) -> str:
+    archived = [str(part.part) for part in known if part.state == "archived"]
+    what = f"; already archived: part {', '.join(archived)}" if archived else ""
+    return f"the database has no claims of {month}{what}"
+
+
+def _refuse(found: Plan) -> None:
+    if found.held:
+        raise StorageError(
+            f"{found.held} claims of {found.month} are under a legal hold; release it "
+            "(`claimgate storage holds`), or let `claimgate storage retention` leave them behind"
+        )
+    if found.in_default:
+        raise StorageError(
+            f"{found.in_default} rows of {found.month} are in default partitions; run "
+            f"`claimgate storage partitions adopt {found.month}` first"
+        )
+
+
+def _need_room(folder: Path, size_bytes: int) -> None:
+    """Refuse a folder without room before anything is taken out of the database."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < size_bytes:
+        raise StorageError(f"{folder} has {free:,} bytes free; {size_bytes:,} may be needed")
+
+
+async def _detach(connection: asyncpg.Connection, month: Month, folder: Path) -> Part:
+    await make_month(connection, month)
+    async with tables_locked(connection):
+        await connection.execute(
+            "SELECT storage.detach_month($1, $2)", month.first, _absolute(folder)
+        )
+    return (await parts(connection, month))[-1]
+
+
+_ARCHIVED: Final = """
+UPDATE storage.archives SET state = 'archived', archived_at = clock_timestamp(), folder = $3,
+    manifest_sha256 = $4, claims = $5, rows = $6
+WHERE month = $1 AND part = $2
+"""
+
+
+async def write_part(
+    connection: asyncpg.Connection, part: Part, folder: Path, step: Step = quietly
+) -> Part:
+    """Write a part that is in staged tables to files, and drop the tables once these are proved."""
+    place, month = part.place(folder), part.month
+    written = place.with_name(f"{place.name}.partial")
+    # Whatever lies there is of a run that was interrupted: the rows are still in the tables.
+    shutil.rmtree(written, ignore_errors=True)
+    written.mkdir(mode=0o700, parents=True)
+    step("write")
+    tables = [
+        await write_table(connection, parent, staged_name(parent, month, part.part), written)
+        for parent in PARENTS
+    ]
+    manifest = Manifest(
+        month=str(month),
+        part=part.part,
+        tenant_id=part.tenant,
+        schema_revision=await connection.fetchval("SELECT version_num FROM alembic_version"),
+        written_at=datetime.now(UTC),
+        tables=tables,
+    )
+    manifest.write(written)
+    step("verify")
+    for table in tables:
+        staged = staged_name(table.table, month, part.part)
+        await compare(connection, table, staged, written)
+    step("publish")
+    shutil.rmtree(place, ignore_errors=True)
+    _sync_files(written)
+    written.rename(place)
+    _sync(place.parent)
+    Manifest.read(place).check_files(place)
+    step("drop")
+    async with connection.transaction():
+        await connection.execute("SELECT storage.drop_staged($1, $2)", month.first, part.part)
+        await connection.execute(
+            _ARCHIVED, month.first, part.part, _absolute(folder), sha256_of(place / FILE),
+            manifest.claims, manifest.rows,
+        )  # fmt: skip
+    step("done")
+    return next(each for each in await parts(connection, month) if each.part == part.part)
+
+
+def _absolute(folder: Path) -> str:
+    return str(folder.resolve())
+
+
+def _sync_files(folder: Path) -> None:
+    """Have what is in a folder on the disk, and readable by its owner alone."""
+    for path in folder.iterdir():
+        path.chmod(0o600)
+        _sync(path)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
