@@ -26,6 +26,7 @@ from loader.storage.manifest import FILE, Manifest, sha256_of
 from loader.storage.month import Month
 from loader.storage.owner import StorageError, tables_locked
 from loader.storage.partitions import make_month
+from loader.storage.summaries import count_rest, refresh, tenants
 from loader.storage.table_files import PARENTS, compare, staged_name, write_table
 
 Step = Callable[[str], None]
@@ -170,7 +171,11 @@ def _need_room(folder: Path, size_bytes: int) -> None:
 
 async def _detach(connection: asyncpg.Connection, month: Month, folder: Path) -> Part:
     await make_month(connection, month)
+    # What leaves has to be counted before; nearly all of it without the lock.
+    for tenant in await tenants(connection):
+        await refresh(connection, tenant)
     async with tables_locked(connection):
+        await count_rest(connection)
         await connection.execute(
             "SELECT storage.detach_month($1, $2)", month.first, _absolute(folder)
         )

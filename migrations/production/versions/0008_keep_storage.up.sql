@@ -375,6 +375,9 @@ BEGIN
             AND c.service_from_date < (month + interval '1 month')::date
             AND NOT is_held(c.tenant_id, c.claim_id, c.member_key, c.facility_id, ARRAY[c.billing_provider_npi,
                 c.rendering_provider_npi, c.attending_provider_npi])
+            -- What is not in the summaries yet stays until it is.
+            AND (SELECT b.commit_seq FROM public.batches AS b WHERE b.tenant_id = tenant AND b.batch_id = c.batch_id)
+                <= (SELECT w.commit_seq FROM summary_watermarks AS w WHERE w.tenant_id = tenant)
         LIMIT most;
     ANALYZE taking;
     rows := 0;

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -81,7 +82,8 @@ async def everything(database):
 class Loads:
     """Loads scored claims for tenants, as the loader does."""
 
-    link: Link
+    url: str
+    links: AsyncExitStack
     vault: Vault
     make_claim: Callable[..., Any]
     numbers: Any = field(default_factory=lambda: count(1))
@@ -118,14 +120,16 @@ class Loads:
 
     async def __call__(self, tenant: str, *claims: rows.LoadClaim) -> None:
         """Load claims as one batch."""
-        sink = self.sinks.setdefault(tenant, Sink(self.link, tenant))
-        await sink.load(Batch(list(claims)))
+        if tenant not in self.sinks:
+            link = await self.links.enter_async_context(Link(self.url, attempts=3))
+            self.sinks[tenant] = Sink(link, tenant)
+        await self.sinks[tenant].load(Batch(list(claims)))
 
 
 @pytest.fixture
 async def load(database, vault, make_claim):
-    async with Link(database.loading, attempts=3) as link:
-        yield Loads(link, vault, make_claim)
+    async with AsyncExitStack() as links:
+        yield Loads(database.loading, links, vault, make_claim)
 
 
 async def contents(connection: asyncpg.Connection) -> dict[str, list[str]]:
