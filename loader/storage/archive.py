@@ -14,7 +14,7 @@ What is run again goes on: with `detach` done, it writes anew.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -31,6 +31,9 @@ from loader.storage.table_files import PARENTS, compare, staged_name, write_tabl
 
 Step = Callable[[str], None]
 """Told the name of each step before it begins."""
+
+Detached = Callable[[int], Awaitable[None]]
+"""Done in the transaction that takes a month out, with the number of the part."""
 
 
 def quietly(step: str) -> None:
@@ -90,10 +93,8 @@ async def parts(connection: asyncpg.Connection, month: Month | None = None) -> l
 
 
 _PLAN: Final = """
-SELECT count(*) AS claims, count(*) FILTER (WHERE is_held(tenant_id, claim_id, member_key,
-    facility_id,
-    ARRAY[billing_provider_npi, rendering_provider_npi, attending_provider_npi])) AS held
-FROM claims WHERE service_from_date >= $1 AND service_from_date < $2
+SELECT count(*) AS claims, count(*) FILTER (WHERE is_held(c)) AS held
+FROM claims AS c WHERE service_from_date >= $1 AND service_from_date < $2
 """
 _SIZE: Final = """
 SELECT coalesce(sum(pg_table_size(to_regclass(name))), 0)::bigint
@@ -116,7 +117,12 @@ async def plan(connection: asyncpg.Connection, month: Month) -> Plan:
 
 
 async def archive(
-    connection: asyncpg.Connection, month: Month, folder: Path, today: date, step: Step = quietly
+    connection: asyncpg.Connection,
+    month: Month,
+    folder: Path,
+    today: date,
+    step: Step = quietly,
+    detached: Detached | None = None,
 ) -> Part:
     """Archive all of a month, or go on where that was interrupted; return its newest part.
 
@@ -132,9 +138,9 @@ async def archive(
         if not found.claims and not found.in_default:
             raise StorageError(_nothing(month, known))
         _refuse(found)
-        _need_room(folder, found.size_bytes)
+        need_room(folder, found.size_bytes)
         step("detach")
-        under_way = await _detach(connection, month, folder)
+        under_way = await _detach(connection, month, folder, detached)
     elif under_way.state != "detached":
         raise StorageError(
             f"{month} is {under_way.state}; `claimgate storage restore {month}` goes on with that"
@@ -152,7 +158,8 @@ def _refuse(found: Plan) -> None:
     if found.held:
         raise StorageError(
             f"{found.held} claims of {found.month} are under a legal hold; release it "
-            "(`claimgate storage holds`), or let `claimgate storage retention` leave them behind"
+            "(`claimgate storage holds release`), or let `claimgate storage retention apply` "
+            "leave them behind"
         )
     if found.in_default:
         raise StorageError(
@@ -161,24 +168,32 @@ def _refuse(found: Plan) -> None:
         )
 
 
-def _need_room(folder: Path, size_bytes: int) -> None:
-    """Refuse a folder without room before anything is taken out of the database."""
+def need_room(folder: Path, size_bytes: int) -> None:
+    """Make the folder, and refuse one without room before anything is taken out of the database.
+
+    Raises:
+        StorageError: Fewer bytes are free there.
+    """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size_bytes:
         raise StorageError(f"{folder} has {free:,} bytes free; {size_bytes:,} may be needed")
 
 
-async def _detach(connection: asyncpg.Connection, month: Month, folder: Path) -> Part:
+async def _detach(
+    connection: asyncpg.Connection, month: Month, folder: Path, detached: Detached | None
+) -> Part:
     await make_month(connection, month)
     # What leaves has to be counted before; nearly all of it without the lock.
     for tenant in await tenants(connection):
         await refresh(connection, tenant)
     async with tables_locked(connection):
         await count_rest(connection)
-        await connection.execute(
-            "SELECT storage.detach_month($1, $2)", month.first, _absolute(folder)
+        part = await connection.fetchval(
+            "SELECT storage.detach_month($1, $2)", month.first, absolute(folder)
         )
+        if detached:
+            await detached(part)
     return (await parts(connection, month))[-1]
 
 
@@ -226,14 +241,15 @@ async def write_part(
     async with connection.transaction():
         await connection.execute("SELECT storage.drop_staged($1, $2)", month.first, part.part)
         await connection.execute(
-            _ARCHIVED, month.first, part.part, _absolute(folder), sha256_of(place / FILE),
+            _ARCHIVED, month.first, part.part, absolute(folder), sha256_of(place / FILE),
             manifest.claims, manifest.rows,
         )  # fmt: skip
     step("done")
     return next(each for each in await parts(connection, month) if each.part == part.part)
 
 
-def _absolute(folder: Path) -> str:
+def absolute(folder: Path) -> str:
+    """Return a folder as `storage.archives` keeps it."""
     return str(folder.resolve())
 
 

@@ -15,9 +15,9 @@ BEGIN
 END
 $$;
 DROP SCHEMA storage CASCADE;
+DROP FUNCTION is_held(claims);
 DROP TABLE retention_actions, legal_holds, retention_policies, summary_watermarks, rule_month_summary,
-    daily_claim_summary CASCADE;
-DROP FUNCTION IF EXISTS is_held(text, text, bytea, text, text[]);
+    daily_claim_summary;
 DROP FUNCTION refuse_change();
 
 CREATE OR REPLACE FUNCTION close_partition(partition text) RETURNS void LANGUAGE plpgsql AS $$

@@ -98,14 +98,17 @@ CREATE TABLE legal_holds (
 COMMENT ON TABLE legal_holds IS 'What retention must not touch, until it is released; a row is never deleted.';
 COMMENT ON COLUMN legal_holds.value IS 'Claim id, NPI or facility id, by scope; a member stands as member_key.';
 
-CREATE FUNCTION is_held(tenant text, claim text, member bytea, facility text, npis text[]) RETURNS boolean
-    LANGUAGE sql STABLE
-    RETURN EXISTS (SELECT FROM legal_holds AS h WHERE h.tenant_id = tenant AND h.released_at IS NULL AND CASE h.scope
+CREATE FUNCTION is_held(c claims) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM legal_holds AS h WHERE h.tenant_id = c.tenant_id AND h.released_at IS NULL AND CASE h.scope
         WHEN 'tenant' THEN true
-        WHEN 'claim' THEN h.value = claim
-        WHEN 'member' THEN h.member_key = member
-        WHEN 'facility' THEN h.value = facility
-        ELSE h.value = ANY (npis) END);
+        WHEN 'claim' THEN h.value = c.claim_id
+        WHEN 'member' THEN h.member_key = c.member_key
+        WHEN 'facility' THEN h.value = c.facility_id
+        ELSE h.value IN (c.billing_provider_npi, c.rendering_provider_npi, c.attending_provider_npi)
+            OR EXISTS (SELECT FROM claim_lines AS l WHERE l.tenant_id = c.tenant_id
+                AND l.service_from_date = c.service_from_date AND l.claim_id = c.claim_id
+                AND l.claim_version = c.claim_version AND l.rendering_provider_npi = h.value) END)
+$$;
 COMMENT ON FUNCTION is_held IS 'Tells whether a legal hold in force names the claim, its member, facility or a provider.';
 
 CREATE TABLE retention_actions (
@@ -373,8 +376,7 @@ BEGIN
         SELECT c.service_from_date, c.claim_id, c.claim_version FROM public.claims AS c
         WHERE c.tenant_id = tenant AND c.service_from_date >= month
             AND c.service_from_date < (month + interval '1 month')::date
-            AND NOT is_held(c.tenant_id, c.claim_id, c.member_key, c.facility_id, ARRAY[c.billing_provider_npi,
-                c.rendering_provider_npi, c.attending_provider_npi])
+            AND NOT is_held(c)
             -- What is not in the summaries yet stays until it is.
             AND (SELECT b.commit_seq FROM public.batches AS b WHERE b.tenant_id = tenant AND b.batch_id = c.batch_id)
                 <= (SELECT w.commit_seq FROM summary_watermarks AS w WHERE w.tenant_id = tenant)
@@ -394,6 +396,46 @@ BEGIN
         rows := rows + taken;
     END LOOP;
     claims := taken;
+END
+$$;
+-- Counts a tenant's claims, and all its rows, in the tables of a part.
+CREATE FUNCTION storage.count_part(tenant text, month date, part integer, OUT claims bigint, OUT rows bigint)
+    LANGUAGE plpgsql AS $$
+DECLARE
+    parent text;
+    found bigint;
+BEGIN
+    rows := 0;
+    FOREACH parent IN ARRAY storage.parents() LOOP
+        EXECUTE format('SELECT count(*) FROM storage.%I WHERE tenant_id = $1', storage.staged_name(parent, month, part))
+            INTO found USING tenant;
+        rows := rows + found;
+        claims := coalesce(claims, found);
+    END LOOP;
+END
+$$;
+
+-- A row of the history does not say all that a hold may name: while the tenant has a hold on a facility or a provider,
+-- all of its history is held.
+CREATE FUNCTION storage.is_held(h claim_history) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM public.legal_holds AS l WHERE l.tenant_id = h.tenant_id AND l.released_at IS NULL
+        AND CASE l.scope WHEN 'claim' THEN l.value = h.claim_id WHEN 'member' THEN l.member_key = h.member_key
+            ELSE true END)
+$$;
+
+-- Deletes at most `most` rows of a month from a tenant's history that no hold names; returns how many.
+CREATE FUNCTION storage.delete_history(tenant text, month date, most integer) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    deleted bigint;
+BEGIN
+    PERFORM storage.lock_holds(tenant);
+    DELETE FROM public.claim_history WHERE tenant_id = tenant AND ctid = ANY (ARRAY(
+        SELECT h.ctid FROM public.claim_history AS h
+        WHERE h.tenant_id = tenant AND h.service_to_date >= month
+            AND h.service_to_date < (month + interval '1 month')::date AND NOT storage.is_held(h)
+        LIMIT most));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    RETURN deleted;
 END
 $$;
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA storage FROM PUBLIC;

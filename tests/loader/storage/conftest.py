@@ -90,13 +90,22 @@ class Loads:
     sinks: dict[str, Sink] = field(default_factory=dict)
 
     def scored(
-        self, tenant: str, claim_id: str, *, month: str = "2025-10", hits: int = 1, **fields: Any
+        self,
+        tenant: str,
+        claim_id: str,
+        *,
+        month: str = "2025-10",
+        hits: int = 1,
+        line_npi: str = "",
+        **fields: Any,
     ) -> rows.LoadClaim:
         """A scored claim of a month, some numbers by lot."""
         lot = random.Random(claim_id)
         day = f"{month}-{lot.randint(1, 28):02}"
         dates = {"service_from_date": day, "service_to_date": day}
         claim = self.make_claim(claim_id, **(dates | fields))
+        if line_npi:
+            claim.lines[0].rendering_provider.npi = line_npi
         member = claim.person_id.encode().ljust(16, b".")[:16]
         leased = Leased(
             next(self.numbers), claim_id, claim.claim_version or 1,

@@ -26,6 +26,8 @@ _GROUP_HELP: Final = {
     "rules": "What is checked, and on what grounds.",
     "storage": "Years of claims: partitions, archives, summaries, retention, backups.",
     "storage.partitions": "Monthly partitions: make, list, adopt.",
+    "storage.holds": "Legal holds: place, release, list.",
+    "storage.retention": "What becomes of old data: set, show, apply, actions.",
     "storage.summaries": "Summaries by day and by rule: refresh, check.",
 }
 _EXTRAS: Final = {"server": "server", "loader": "server,loader"}
