@@ -14,6 +14,7 @@ BEGIN
     END LOOP;
 END
 $$;
+DROP INDEX claims_loaded, claim_results_given, claim_history_served;
 DROP SCHEMA storage CASCADE;
 DROP FUNCTION is_held(claims);
 DROP TABLE retention_actions, legal_holds, retention_policies, summary_watermarks, rule_month_summary,
