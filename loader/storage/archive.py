@@ -24,7 +24,7 @@ import asyncpg
 
 from loader.storage.manifest import FILE, Manifest, sha256_of
 from loader.storage.month import Month
-from loader.storage.owner import StorageError, tables_locked
+from loader.storage.owner import StorageError, with_tables_locked
 from loader.storage.partitions import make_month
 from loader.storage.summaries import count_rest, refresh, tenants
 from loader.storage.table_files import PARENTS, compare, staged_name, write_table
@@ -123,6 +123,8 @@ async def archive(
     today: date,
     step: Step = quietly,
     detached: Detached | None = None,
+    *,
+    patience_s: float = 60.0,
 ) -> Part:
     """Archive all of a month, or go on where that was interrupted; return its newest part.
 
@@ -140,7 +142,7 @@ async def archive(
         _refuse(found)
         need_room(folder, found.size_bytes)
         step("detach")
-        under_way = await _detach(connection, month, folder, detached)
+        under_way = await _detach(connection, month, folder, detached, patience_s)
     elif under_way.state != "detached":
         raise StorageError(
             f"{month} is {under_way.state}; `claimgate storage restore {month}` goes on with that"
@@ -181,19 +183,26 @@ def need_room(folder: Path, size_bytes: int) -> None:
 
 
 async def _detach(
-    connection: asyncpg.Connection, month: Month, folder: Path, detached: Detached | None
+    connection: asyncpg.Connection,
+    month: Month,
+    folder: Path,
+    detached: Detached | None,
+    patience_s: float,
 ) -> Part:
     await make_month(connection, month)
     # What leaves has to be counted before; nearly all of it without the lock.
     for tenant in await tenants(connection):
         await refresh(connection, tenant)
-    async with tables_locked(connection):
+
+    async def take_out() -> None:
         await count_rest(connection)
         part = await connection.fetchval(
             "SELECT storage.detach_month($1, $2)", month.first, absolute(folder)
         )
         if detached:
             await detached(part)
+
+    await with_tables_locked(connection, take_out, patience_s=patience_s)
     return (await parts(connection, month))[-1]
 
 

@@ -93,6 +93,10 @@ class _Server:
     major: int
 
 
+# Who moves months holds it alone: a dump and he would wait for each other.
+_TRY_BESIDE: Final = "SELECT pg_try_advisory_lock_shared(hashtextextended('claimgate.storage', 0))"
+
+
 @asynccontextmanager
 async def _session(url: str, setting: str) -> AsyncIterator[_Server]:
     """Connect as a role that sees every row."""
@@ -107,6 +111,8 @@ async def _session(url: str, setting: str) -> AsyncIterator[_Server]:
                 f"role {role['rolname']} does not see every row; take a superuser, or "
                 "CREATE ROLE claimgate_backup LOGIN BYPASSRLS IN ROLE pg_read_all_data"
             )
+        if not await connection.fetchval(_TRY_BESIDE):
+            raise StorageError("months are being moved by `claimgate storage`; wait for it")
         yield _Server(connection, connection.get_server_version().major)
     finally:
         await connection.close()

@@ -1,8 +1,8 @@
 """A session of the owner of the tables, which says that it acts for all tenants."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import asyncpg
 import stamina
@@ -10,6 +10,8 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from loader.link import connect
+
+T = TypeVar("T")
 
 SETTING: Final = "CLAIMGATE_OWNER_URL"
 
@@ -54,13 +56,16 @@ async def owner_session(url: str, *, alone: bool = True) -> AsyncIterator[asyncp
     try:
         await _check(connection)
         if alone and not await connection.fetchval(_TRY_ALONE):
-            raise StorageError("another `claimgate storage` changes this database; wait for it")
+            raise StorageError(
+                "another `claimgate storage` is at work on this database; wait for it"
+            )
         await connection.execute(_FOR_ALL)
         yield connection
     finally:
         await connection.close()
 
 
+# A backup holds the same lock, shared.
 _TRY_ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended('claimgate.storage', 0))"
 _FOR_ALL: Final = "SELECT set_config('claimgate.all_tenants', 'on', false)"
 _OWNER: Final = """
@@ -84,33 +89,31 @@ async def _check(connection: asyncpg.Connection) -> None:
         )
 
 
-@asynccontextmanager
-async def tables_locked(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Run a transaction in which nobody else reads or writes the tables of claims.
+_IN_USE: Final = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+
+async def with_tables_locked(
+    connection: asyncpg.Connection, step: Callable[[], Awaitable[T]], *, patience_s: float = 60.0
+) -> T:
+    """Do a step in a transaction in which nobody else reads or writes the tables of claims.
+
+    Others wait for it for at most some seconds; then it gives way, and is tried again from its
+    start, up to `patience_s`.
 
     Raises:
-        StorageError: They were in use for so long that the lock was given up.
+        StorageError: They were in use all the time.
     """
-    transaction = connection.transaction()
     try:
         async for attempt in stamina.retry_context(
-            on=asyncpg.LockNotAvailableError, attempts=20, timeout=60, wait_initial=0.05, wait_max=2
+            on=_IN_USE, attempts=None, timeout=patience_s, wait_initial=0.05, wait_max=2.0
         ):
             with attempt:
-                transaction = connection.transaction()
-                await transaction.start()
-                try:
+                async with connection.transaction():
                     await connection.execute("SELECT storage.lock_parents()")
-                except BaseException:
-                    await transaction.rollback()
-                    raise
-    except asyncpg.LockNotAvailableError:
+                    return await step()
+    except _IN_USE:
         raise StorageError(
-            "the tables of claims were in use for a minute; try again when less is loaded or read"
+            f"the tables of claims were in use for {patience_s:g} seconds; try again when less is "
+            "loaded or read"
         ) from None
-    try:
-        yield
-    except BaseException:
-        await transaction.rollback()
-        raise
-    await transaction.commit()
+    raise AssertionError("the last attempt returns or raises")

@@ -7,7 +7,7 @@ from typing import Any, Final
 import asyncpg
 
 from loader.storage.month import Month
-from loader.storage.owner import tables_locked
+from loader.storage.owner import with_tables_locked
 
 AHEAD_MAX: Final = 60
 """Most months that are made ahead."""
@@ -123,6 +123,8 @@ async def adopt(connection: asyncpg.Connection, month: Month) -> int:
 
     One transaction, under a lock that loads and readers wait for: all of it is done or nothing.
     """
-    async with tables_locked(connection):
-        moved: int = await connection.fetchval("SELECT storage.adopt_month($1)", month.first)
-    return moved
+
+    async def move() -> int:
+        return await connection.fetchval("SELECT storage.adopt_month($1)", month.first)
+
+    return await with_tables_locked(connection, move)

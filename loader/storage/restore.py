@@ -14,7 +14,7 @@ import asyncpg
 from loader.storage.archive import UNDER_WAY, Part, Step, parts, quietly
 from loader.storage.manifest import FILE, Manifest, ManifestError, sha256_of
 from loader.storage.month import Month
-from loader.storage.owner import StorageError, tables_locked
+from loader.storage.owner import StorageError, with_tables_locked
 from loader.storage.table_files import PARENTS, columns_of, compare, load_table, staged_name
 
 _IN_TABLES: Final = frozenset({"detached", "moving"})
@@ -106,6 +106,12 @@ async def _attach(connection: asyncpg.Connection, part: Part, step: Step) -> Non
     await connection.execute("SELECT storage.constrain($1, $2)", month, number)
     step("attach")
     merges = await connection.fetchval(_PARTITIONS, month) == len(PARENTS)
-    # Rows go into partitions that are there without a lock that others would wait for.
-    async with connection.transaction() if merges else tables_locked(connection):
+
+    async def put_back() -> None:
         await connection.execute("SELECT storage.attach_month($1, $2)", month, number)
+
+    # Rows go into partitions that are there without a lock that others would wait for.
+    if merges:
+        await put_back()
+    else:
+        await with_tables_locked(connection, put_back)

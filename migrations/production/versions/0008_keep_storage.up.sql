@@ -237,14 +237,15 @@ CREATE FUNCTION storage.columns_of(relation text) RETURNS text LANGUAGE sql STAB
     RETURN (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
         WHERE attrelid = relation::regclass AND attnum > 0 AND NOT attisdropped);
 
--- Writes nothing while it is held, reads nothing. The first lock is waited for while nothing is held, the others for
--- less than deadlock_timeout: so nobody else ever dies of it.
+-- While it is held nobody reads or writes claims. The first lock is waited for while nothing is held, the others for
+-- less than deadlock_timeout: so no load ever dies of it. What is left to wait for then is a vacuum, which gives way.
 CREATE FUNCTION storage.lock_parents() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     SET LOCAL lock_timeout = '3s';
     LOCK TABLE ONLY claims IN ACCESS EXCLUSIVE MODE;
     SET LOCAL lock_timeout = '400ms';
     LOCK TABLE ONLY claim_lines, ONLY claim_results, ONLY rule_hits IN ACCESS EXCLUSIVE MODE;
+    SET LOCAL lock_timeout = '3s';
 END
 $$;
 

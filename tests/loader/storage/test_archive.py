@@ -289,6 +289,39 @@ async def test_a_month_is_archived_while_others_are_loaded(owner, everything, lo
     assert await everything.fetchval("SELECT count(*) FROM claims") == 21
 
 
+async def test_archiving_gives_way_to_those_who_read_and_changes_nothing(
+    owner, everything, loaded, contents, folder
+):
+    before = await contents(everything)
+
+    async with everything.transaction():
+        await everything.fetch("SELECT FROM claims LIMIT 1")
+        with pytest.raises(StorageError, match=r"in use for 0\.1 seconds; try again"):
+            await archive(owner, MONTH, folder, TODAY, patience_s=0.1)
+
+    assert await contents(everything) == before
+    assert await parts(owner) == []
+
+
+async def test_a_load_that_is_under_way_is_waited_for_and_not_cut(
+    owner, everything, loaded, folder, database
+):
+    loader = await asyncpg.connect(database.loading)
+    loading = loader.transaction()
+    await loading.start()
+    await loader.execute("SELECT set_config('claimgate.tenant', 'acme', true)")
+    await loader.execute("LOCK TABLE claims IN ROW EXCLUSIVE MODE")
+
+    archiving = asyncio.create_task(archive(owner, MONTH, folder, TODAY))
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    while not await everything.fetchval(waits):  # noqa: ASYNC110 - a lock has no event
+        await asyncio.sleep(0.02)
+    await loading.commit()
+    await loader.close()
+
+    assert (await archiving).state == "archived"
+
+
 async def test_a_file_that_was_changed_is_refused(owner, everything, loaded, folder):
     done = await archive(owner, MONTH, folder, TODAY)
     path = done.place() / "claim_lines.parquet"

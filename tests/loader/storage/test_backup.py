@@ -117,6 +117,7 @@ async def test_archives_are_part_of_a_backup(database, empty, load, folder, owne
     await load("acme", load.scored("acme", "C1"))
     await archive(owner, Month(2025, 10), tmp_path / "archives", date(2026, 11, 25))
 
+    await owner.close()
     await backup.back_up(database.superuser, folder)
     await backup.restore_backup(folder, empty)
 
@@ -175,6 +176,11 @@ async def test_the_role_that_the_error_names_can_back_up(database, everything, p
 
     await everything.execute("DROP ROLE backup_test")
     assert done.contents.schema_revision >= "0008"
+
+
+async def test_no_backup_begins_while_months_are_moved(database, owner, folder):
+    with pytest.raises(StorageError, match="months are being moved"):
+        await backup.back_up(database.superuser, folder)
 
 
 async def test_a_folder_that_is_there_is_left_alone(database, folder):
