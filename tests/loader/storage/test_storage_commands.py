@@ -9,6 +9,9 @@ import pytest
 from claimgate import command
 from typer.testing import CliRunner
 
+from loader.storage.backup import BackupSettings
+from loader.storage.owner import OwnerSettings
+
 PROJECT = Path(__file__).parents[3]
 POINTS = [
     EntryPoint(name, value, command.GROUP)
@@ -67,3 +70,15 @@ def test_a_command_of_a_group_in_a_group_runs(run, database):
     done = run("storage", "partitions", "make", "--ahead", "0", "--url", database.owner, "--json")
 
     assert len(json.loads(done.stdout)["made"]) == 4
+
+
+def test_every_setting_and_command_is_on_the_pages(run):
+    operating, page = (
+        (PROJECT / "docs" / name).read_text() for name in ("operating.md", "storage.md")
+    )
+
+    for name in (*OwnerSettings.model_fields, *BackupSettings.model_fields):
+        assert f"`{name}`" in operating
+        assert f"CLAIMGATE_{name.upper()}" in page
+    for name in STORAGE:
+        assert name.rpartition(".")[2] in page
