@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 
@@ -52,14 +53,15 @@ class Part:
     claims: int | None
     rows: int | None
     manifest_sha256: str | None
+    archive_id: UUID
 
     def place(self, folder: Path | None = None) -> Path:
         """Return the folder of its files."""
-        return (folder or Path(self.folder)) / str(self.month) / f"part-{self.part}"
+        return _place(folder or Path(self.folder), self.month, self.part)
 
     def facts(self) -> dict[str, Any]:
         """Return it for JSON."""
-        return asdict(self) | {"month": str(self.month)}
+        return asdict(self) | {"month": str(self.month), "archive_id": str(self.archive_id)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Plan:
 
 
 _PARTS: Final = """
-SELECT month, part, tenant_id AS tenant, state, folder, claims, rows, manifest_sha256
+SELECT month, part, tenant_id AS tenant, state, folder, claims, rows, manifest_sha256,
+    archive_id
 FROM storage.archives WHERE $1::date IS NULL OR month = $1 ORDER BY month, part
 """
 UNDER_WAY: Final = frozenset({"moving", "detached", "loading"})
@@ -141,6 +144,7 @@ async def archive(
             raise StorageError(_nothing(month, known))
         _refuse(found)
         need_room(folder, found.size_bytes)
+        need_place(folder, month, 1 + max((part.part for part in known), default=0))
         step("detach")
         under_way = await _detach(connection, month, folder, detached, patience_s)
     elif under_way.state != "detached":
@@ -182,6 +186,21 @@ def need_room(folder: Path, size_bytes: int) -> None:
         raise StorageError(f"{folder} has {free:,} bytes free; {size_bytes:,} may be needed")
 
 
+def need_place(folder: Path, month: Month, part: int) -> None:
+    """Refuse a folder that holds this part already: of another database, or of another past.
+
+    Raises:
+        StorageError: It does.
+    """
+    place = _place(folder, month, part)
+    if place.exists():
+        raise StorageError(f"{place} is there and not of this archive; name another folder")
+
+
+def _place(folder: Path, month: Month, part: int) -> Path:
+    return folder / str(month) / f"part-{part}"
+
+
 async def _detach(
     connection: asyncpg.Connection,
     month: Month,
@@ -218,6 +237,8 @@ async def write_part(
 ) -> Part:
     """Write a part that is in staged tables to files, and drop the tables once these are proved."""
     place, month = part.place(folder), part.month
+    if place.exists() and Manifest.read(place).archive_id != part.archive_id:
+        need_place(folder, month, part.part)
     written = place.with_name(f"{place.name}.partial")
     # Whatever lies there is of a run that was interrupted: the rows are still in the tables.
     shutil.rmtree(written, ignore_errors=True)
@@ -228,6 +249,7 @@ async def write_part(
         for parent in PARENTS
     ]
     manifest = Manifest(
+        archive_id=part.archive_id,
         month=str(month),
         part=part.part,
         tenant_id=part.tenant,

@@ -4,6 +4,7 @@ import hashlib
 from datetime import date, datetime
 from pathlib import Path
 from typing import Final, Literal, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -39,6 +40,8 @@ class Manifest(_Frozen):
     """One part of a month."""
 
     format: Literal[1] = 1
+    archive_id: UUID
+    """That of `storage.archives`: files of another database are never replaced."""
     month: str
     part: int
     tenant_id: str | None

@@ -25,6 +25,7 @@ from loader.storage.archive import (
     Step,
     absolute,
     archive,
+    need_place,
     need_room,
     parts,
     plan,
@@ -207,6 +208,7 @@ async def _archive_tenant(run: Run, each: Due) -> None:
     month = each.month.first
     async with run.connection.transaction():
         number = await run.connection.fetchval(_MOVING, month, each.tenant, absolute(run.folder))
+        need_place(run.folder, each.month, number)
         await run.connection.execute("SELECT storage.make_staged($1, $2)", month, number)
     await _take(run, each, number)
     [part] = [p for p in await parts(run.connection, each.month) if p.part == number]

@@ -74,6 +74,7 @@ def retention_set(
     by: str,
     url: str | None = None,
     dry_run: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Set what becomes of a kind of a tenant's data, and when.
 
@@ -86,6 +87,7 @@ def retention_set(
         by: Who says so.
         url: The production database as its owner; left out, CLAIMGATE_OWNER_URL.
         dry_run: Only check what was given.
+        as_json: One JSON object.
     """
     from loader.storage.retention_policies import RetentionPolicy  # noqa: PLC0415
 
@@ -93,6 +95,9 @@ def retention_set(
     policy.check()
     if not dry_run:
         asyncio.run(_set(url, policy))
+    if as_json:
+        display.show(json.dumps(policy.facts() | {"set": not dry_run}))
+        return 0
     done = "would be" if dry_run else "is"
     display.show(f"{kind} of {tenant}: {action} after {keep_months} months {done} the retention")
     return 0

@@ -67,6 +67,20 @@ SELECT tenant_id FROM found WHERE tenant_id IS NOT NULL ORDER BY 1
 """
 
 
+async def pending(connection: asyncpg.Connection, tenant: str) -> Refreshed:
+    """Return what a refresh would count."""
+    async with tenant_transaction(connection, tenant):
+        [row] = await connection.fetch(_PENDING, tenant)
+    return Refreshed(tenant, row["last"], row["batches"])
+
+
+_PENDING: Final = """
+SELECT w.last,
+    (SELECT count(*) FROM batches WHERE tenant_id = $1 AND commit_seq > w.last) AS batches
+FROM (SELECT coalesce(max(commit_seq), 0) AS last FROM summary_watermarks WHERE tenant_id = $1) AS w
+"""
+
+
 async def refresh(
     connection: asyncpg.Connection, tenant: str, *, at_once: int = BATCHES_AT_ONCE
 ) -> Refreshed:

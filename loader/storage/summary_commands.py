@@ -17,7 +17,11 @@ _SHOWN: Final = 20
 
 
 def summaries_refresh(
-    *, tenant: str | None = None, url: str | None = None, as_json: bool = False
+    *,
+    tenant: str | None = None,
+    url: str | None = None,
+    dry_run: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Count the batches that were loaded since the last refresh.
 
@@ -26,9 +30,10 @@ def summaries_refresh(
     Args:
         tenant: Only this tenant; left out, all of them.
         url: The production database as its owner; left out, CLAIMGATE_OWNER_URL.
+        dry_run: Only say how many batches would be counted.
         as_json: One JSON object.
     """
-    done = asyncio.run(_refresh(url, tenant))
+    done = asyncio.run(_refresh(url, tenant, dry_run=dry_run))
     if as_json:
         display.show(json.dumps({"tenants": [each.facts() for each in done]}))
     else:
@@ -37,13 +42,14 @@ def summaries_refresh(
     return 0
 
 
-async def _refresh(url: str | None, tenant: str | None) -> list[Refreshed]:
+async def _refresh(url: str | None, tenant: str | None, *, dry_run: bool) -> list[Refreshed]:
     from loader.storage import summaries  # noqa: PLC0415 - each command loads its own
     from loader.storage.owner import owner_session, owner_url  # noqa: PLC0415
 
     async with owner_session(owner_url(url), alone=False) as connection:
         names = [tenant] if tenant else await summaries.tenants(connection)
-        return [await summaries.refresh(connection, name) for name in names]
+        step = summaries.pending if dry_run else summaries.refresh
+        return [await step(connection, name) for name in names]
 
 
 def summaries_check(

@@ -14,6 +14,7 @@ BEGIN
     END LOOP;
 END
 $$;
+COMMENT ON INDEX claims_batch IS NULL;
 DROP INDEX claims_loaded, claim_results_given, claim_history_served;
 DROP SCHEMA storage CASCADE;
 DROP FUNCTION is_held(claims);

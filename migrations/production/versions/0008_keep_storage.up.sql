@@ -11,8 +11,6 @@ CREATE FUNCTION acts_for_all_tenants() RETURNS boolean
 CREATE OR REPLACE FUNCTION close_partition(partition text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', partition);
-    EXECUTE format('DROP POLICY IF EXISTS tenant ON %I', partition);
-    EXECUTE format('DROP POLICY IF EXISTS operator ON %I', partition);
     EXECUTE format('CREATE POLICY tenant ON %I USING (tenant_id = (SELECT current_tenant()))', partition);
     EXECUTE format('CREATE POLICY operator ON %I TO CURRENT_USER USING ((SELECT acts_for_all_tenants()))', partition);
 END
@@ -152,16 +150,15 @@ BEGIN
         'retention_policies', 'legal_holds', 'retention_actions'] LOOP
         PERFORM close_partition(name);
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['batches', 'claim_keys', 'claims', 'claim_lines', 'claim_results', 'rule_hits',
-        'claim_history'] LOOP
-        EXECUTE format(
-            'CREATE POLICY operator ON %I TO CURRENT_USER USING ((SELECT acts_for_all_tenants()))', name);
-    END LOOP;
     FOR name IN
+        SELECT unnest(ARRAY['batches', 'claim_keys', 'claims', 'claim_lines', 'claim_results', 'rule_hits',
+            'claim_history'])
+        UNION ALL
         SELECT c.relname FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
         WHERE i.inhparent IN ('claims'::regclass, 'claim_lines'::regclass, 'claim_results'::regclass,
             'rule_hits'::regclass) AND c.relkind = 'r' LOOP
-        PERFORM close_partition(name);
+        EXECUTE format(
+            'CREATE POLICY operator ON %I TO CURRENT_USER USING ((SELECT acts_for_all_tenants()))', name);
     END LOOP;
 END
 $$;
@@ -175,6 +172,9 @@ GRANT SELECT ON daily_claim_summary, rule_month_summary, summary_watermarks TO c
 CREATE INDEX claims_loaded ON claims USING brin (tenant_id, created_at) WITH (autosummarize = on);
 COMMENT ON INDEX claims_loaded IS 'What came in between two moments: '
     'SELECT count(*), sum(total_charge_cents) FROM claims WHERE tenant_id = $1 AND created_at >= $2 AND created_at < $3';
+
+COMMENT ON INDEX claims_batch IS 'What a refresh of the summaries counts: '
+    'SELECT claim_id FROM claims WHERE tenant_id = $1 AND batch_id = ANY ($2::uuid[])';
 
 CREATE INDEX claim_results_given ON claim_results USING brin (tenant_id, created_at) WITH (autosummarize = on);
 COMMENT ON INDEX claim_results_given IS 'What was decided between two moments: '
@@ -208,6 +208,7 @@ CREATE TABLE storage.archives (
     tenant_id text COLLATE "C",
     state text COLLATE "C" NOT NULL CHECK (state IN ('moving', 'detached', 'archived', 'loading', 'restored')),
     folder text NOT NULL,
+    archive_id uuid NOT NULL DEFAULT gen_random_uuid(),
     manifest_sha256 text COLLATE "C",
     claims bigint,
     rows bigint,
@@ -221,6 +222,7 @@ CREATE UNIQUE INDEX archives_under_way ON storage.archives (month) WHERE state I
 COMMENT ON TABLE storage.archives IS
     'Parts of months outside the tables of claims. moving and detached: their rows are tables of this schema; archived: '
     'files; loading: files, and tables that are being made of them; restored: back.';
+COMMENT ON COLUMN storage.archives.archive_id IS 'Stands in the manifest: files of another database are never replaced.';
 COMMENT ON COLUMN storage.archives.tenant_id IS 'Whose claims the part holds; NULL for all of the month.';
 
 CREATE FUNCTION storage.parents() RETURNS text[] LANGUAGE sql IMMUTABLE
@@ -359,6 +361,7 @@ DECLARE
     partition text;
     staged text;
     columns text;
+    policy text;
     next date := (month + interval '1 month')::date;
 BEGIN
     FOREACH parent IN ARRAY storage.parents() LOOP
@@ -377,7 +380,11 @@ BEGIN
         EXECUTE format('ALTER TABLE storage.%I SET SCHEMA public', partition);
         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
             parent, partition, month, next);
-        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT IF EXISTS of_one_month', partition);
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT of_one_month', partition);
+        -- What was detached has those of its former life.
+        FOR policy IN SELECT polname FROM pg_policy WHERE polrelid = partition::regclass LOOP
+            EXECUTE format('DROP POLICY %I ON %I', policy, partition);
+        END LOOP;
         PERFORM close_partition(partition);
     END LOOP;
     UPDATE storage.archives AS a SET state = 'restored', restored_at = clock_timestamp()

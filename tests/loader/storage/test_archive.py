@@ -344,6 +344,22 @@ async def test_a_manifest_of_another_archive_is_refused(owner, loaded, folder):
         await restore(owner, MONTH, None)
 
 
+async def test_the_archive_of_another_database_is_never_replaced(
+    owner, everything, loaded, contents, folder
+):
+    done = await archive(owner, MONTH, folder, TODAY)
+    await restore(owner, MONTH, None)
+    await everything.execute("DELETE FROM storage.archives")
+    manifest = (done.place() / "manifest.json").read_bytes()
+    before = await contents(everything)
+
+    with pytest.raises(StorageError, match="part-1 is there and not of this archive"):
+        await archive(owner, MONTH, folder, TODAY)
+
+    assert await contents(everything) == before
+    assert (done.place() / "manifest.json").read_bytes() == manifest
+
+
 async def test_a_missing_file_is_named(owner, loaded, folder):
     done = await archive(owner, MONTH, folder, TODAY)
     (done.place() / "rule_hits.parquet").unlink()

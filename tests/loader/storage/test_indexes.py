@@ -2,11 +2,13 @@
 
 import json
 from datetime import UTC, date, datetime
+from uuid import UUID
 
 import pytest
 
 FROM, TO = datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 11, tzinfo=UTC)
 ARGUMENTS = {
+    "claims_batch": ("acme", [UUID(int=(4 << 76) + (8 << 60) + 0x433)]),
     "claims_loaded": ("acme", FROM, TO),
     "claim_results_given": ("acme", FROM, TO),
     "claim_history_served": ("acme", date(2025, 7, 1), date(2025, 8, 1)),
@@ -16,7 +18,8 @@ ARGUMENTS = {
 # Rows as loads bring them: in the order of time, services some months before. Other tenants load
 # beside.
 _NUMBERED = """
-FROM (SELECT n, CASE WHEN n % 4 = 0 THEN 'bolt' ELSE 'acme' END AS tenant,
+FROM (SELECT n, ('00000000-0000-4000-8000-' || lpad((n / 1000 * 7919 % 1000)::text, 12, '0'))::uuid
+        AS batch, CASE WHEN n % 4 = 0 THEN 'bolt' ELSE 'acme' END AS tenant,
     date '2025-07-01' + n / 400 AS day, timestamptz '2026-06-01 UTC' + n * interval '1 minute' AS at
 FROM generate_series(0, 40000) AS n) AS numbered
 """
@@ -24,15 +27,15 @@ FILL = (
     "SELECT make_partitions('2025-07-01', '2025-10-31')",
     f"""
 INSERT INTO claims SELECT tenant, day, 'C' || n, 1, day, NULL, NULL, day, 100, 0, 1, 0,
-    gen_random_uuid(), '', '', '', 'professional', 'F1', '1', '', '', '', '', '', '', '', '', '',
+    batch, '', '', '', 'professional', 'F1', '1', '', '', '', '', '', '', '', '', '',
     '', '', '', '', '', '{{}}', decode(repeat('00', 700), 'hex'), at {_NUMBERED}
 """,
     f"""
-INSERT INTO claim_results SELECT tenant, day, 'C' || n, 1, 1, 0, 0, 0, 0, 0, gen_random_uuid(),
+INSERT INTO claim_results SELECT tenant, day, 'C' || n, 1, 1, 0, 0, 0, 0, 0, batch,
     'review', '', '', '', 0, 0, 0, '{{}}', decode(repeat('00', 300), 'hex'), at {_NUMBERED}
 """,
     f"""
-INSERT INTO claim_history SELECT tenant, '', day, 'C' || n, 1, gen_random_uuid(), day, 0, 0, 1, 0,
+INSERT INTO claim_history SELECT tenant, '', day, 'C' || n, 1, batch, day, 0, 0, 1, 0,
     false, 1, decode(repeat('00', 200), 'hex'), decode(repeat('00', 200), 'hex') {_NUMBERED}
 """,
     f"""

@@ -214,10 +214,11 @@ async def test_a_hold_on_a_provider_holds_all_history_of_the_tenant(
     assert await ids(everything, "claim_history") == ["C1"]
 
 
-@pytest.mark.parametrize("action", ["archive", "delete"])
-async def test_retention_that_was_killed_goes_on(
-    database, everything, load, folder, contents, action
+@pytest.mark.parametrize("then", ["archive", "delete", "restore"])
+async def test_retention_that_was_killed_goes_on_or_is_taken_back(
+    database, everything, load, folder, contents, then
 ):
+    action = "delete" if then == "delete" else "archive"
     await load("acme", *(load.scored("acme", f"C{n}", month=OLD) for n in range(6)))
     await load("bolt", load.scored("bolt", "KEPT", month=OLD))
     before = await contents(everything)
@@ -238,6 +239,9 @@ async def test_retention_that_was_killed_goes_on(
     with pytest.raises(Killed):
         await killed()
     async with owner_session(database.owner) as owner:
+        if then == "restore":
+            await restore(owner, Month.read(OLD), None)
+            assert await contents(everything) == before
         await apply(owner, folder, TODAY, at_once=2)
         done = await actions(owner)
         left = await ids(everything)
@@ -245,7 +249,7 @@ async def test_retention_that_was_killed_goes_on(
             await restore(owner, Month.read(OLD), None)
 
     assert left == ["KEPT"]
-    assert sum(each["claims"] for each in done) == 6
+    assert sum(each["claims"] for each in done) == (8 if then == "restore" else 6)
     if action == "archive":
         assert await contents(everything) == before
 

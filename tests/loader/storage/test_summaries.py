@@ -14,7 +14,7 @@ from loader.storage.archive import archive
 from loader.storage.month import Month
 from loader.storage.owner import owner_session
 from loader.storage.restore import restore
-from loader.storage.summaries import check, refresh, tenants
+from loader.storage.summaries import check, pending, refresh, tenants
 
 TODAY = date(2026, 11, 25)
 TABLES = ("daily_claim_summary", "rule_month_summary")
@@ -59,10 +59,12 @@ async def test_a_refresh_takes_only_what_came_since(owner, everything, load):
     await refresh(owner, "acme")
     again = await refresh(owner, "acme")
     await load("acme", load.scored("acme", "C2"))
+    waiting = await pending(owner, "acme")
 
     after = await refresh(owner, "acme", at_once=1)
 
     assert (again.batches, after.batches, after.commit_seq) == (0, 1, 2)
+    assert (waiting.batches, waiting.commit_seq) == (1, 1)
     assert await right(owner) == 1
 
 
