@@ -12,7 +12,6 @@ The steps, each of which can be the last one before a crash:
 What is run again goes on: with `detach` done, it writes anew.
 """
 
-import os
 import shutil
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from loader.storage.month import Month
 from loader.storage.owner import StorageError, with_tables_locked
 from loader.storage.partitions import make_month
 from loader.storage.summaries import count_rest, refresh, tenants
-from loader.storage.table_files import PARENTS, compare, staged_name, write_table
+from loader.storage.table_files import PARENTS, compare, staged_name, sync, write_table
 
 Step = Callable[[str], None]
 """Told the name of each step before it begins."""
@@ -263,10 +262,8 @@ async def write_part(
         staged = staged_name(table.table, month, part.part)
         await compare(connection, table, staged, written)
     step("publish")
-    shutil.rmtree(place, ignore_errors=True)
     _sync_files(written)
-    written.rename(place)
-    _sync(place.parent)
+    _publish(written, place)
     Manifest.read(place).check_files(place)
     step("drop")
     async with connection.transaction():
@@ -284,17 +281,21 @@ def absolute(folder: Path) -> str:
     return str(folder.resolve())
 
 
+def _publish(written: Path, place: Path) -> None:
+    """Give a folder its name; what an interrupted run left there goes in one step too."""
+    former = place.with_name(f"{place.name}.former")
+    shutil.rmtree(former, ignore_errors=True)
+    if place.exists():
+        place.rename(former)
+    written.rename(place)
+    sync(place.parent)
+    sync(place.parent.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
 def _sync_files(folder: Path) -> None:
     """Have what is in a folder on the disk, and readable by its owner alone."""
     for path in folder.iterdir():
         path.chmod(0o600)
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
+    sync(folder)

@@ -51,7 +51,7 @@ async def write_table(
             writer.write_table(group, row_group_size=_GROUP_ROWS)
             rows += len(group)
             days += [group.column("service_from_date").to_pylist()]
-    _sync(path)
+    sync(path)
     first = min((min(each) for each in days), default=None)
     last = max((max(each) for each in days), default=None)
     return TableFile(
@@ -116,7 +116,7 @@ async def _groups(
             yield arrow_table(rows, columns)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have a file or folder on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
