@@ -13,6 +13,7 @@ from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 from google.protobuf.message import DecodeError
 
+from loader.failed_words import Category
 from loader.framing import batch_of
 from loader.lookup import VaultError
 from loader.rows import FailedClaim
@@ -72,14 +73,16 @@ def read(leased: Leased, vault: Vault, tenant: str) -> Opened | FailedClaim:
         payload = open_payload(leased, vault, tenant)
         return Opened(leased, claim_pb2.Claim.FromString(payload), payload)
     except VaultError as error:
+        category = Category.SEALED
         reason = {"field": "payload", "code": "PAYLOAD_SEALED", "message": str(error)}
     except DecodeError:
+        category = Category.DECODE
         reason = {
             "field": "payload",
             "code": "PAYLOAD_UNREADABLE",
             "message": "the payload is no serialized claimgate.v1.Claim; submit the claim again",
         }
-    return FailedClaim(leased, "unreadable", "decode", [reason])
+    return FailedClaim(leased, category, "decode", [reason])
 
 
 def form(claims: Iterable[Opened], *, claims_max: int, bytes_max: int) -> Iterator[Message]:

@@ -27,6 +27,7 @@ from grpc import StatusCode
 
 from loader import source
 from loader.batch import Batch, Loaded
+from loader.failed_words import Category
 from loader.link import CONNECTION_LOST, Link
 from loader.messages import Message, Opened, form, read
 from loader.progress import (
@@ -39,7 +40,7 @@ from loader.progress import (
     Tally,
     ignore,
 )
-from loader.rows import DECISION, OF_SERVICE, FailedClaim, load_claim, provenance_row, rejected
+from loader.rows import DECISION, FailedClaim, load_claim, provenance_row, rejected
 from loader.settings import LoaderSettings
 from loader.sink import Sink
 from loader.source import Leased, Status
@@ -283,7 +284,7 @@ class _Run:
                 "message": f"leased {leased.attempts - 1} times without an end; "
                 "look at the loader's log, then submit it again",
             }
-            return FailedClaim(leased, "attempts", "score", [reason])
+            return FailedClaim(leased, Category.ATTEMPTS_EXHAUSTED, "score", [reason])
         return read(leased, self._vault, self._tenant)
 
     # Score. ---------------------------------------------------------------------------------------
@@ -319,7 +320,7 @@ class _Run:
             if not _fault_of_a_claim(error):
                 raise
             if len(message.claims) == 1:
-                await self._blame(message.claims[0].leased, error)
+                await self._blame(message.claims[0], error)
                 return
             for half in message.halves():
                 await self._score_apart(half)
@@ -337,10 +338,10 @@ class _Run:
                 await asyncio.sleep(error.retry_after_s)
         return await self._client.score_batch(message.batch())
 
-    async def _blame(self, leased: Leased, error: CallError) -> None:
+    async def _blame(self, opened: Opened, error: CallError) -> None:
         """Set a claim aside that every call fails on which it is in."""
         self._count_blamed(error)
-        await self._set_aside(_refused_by_service(leased, error))
+        await self._set_aside(_refused_by_service(opened, error))
 
     def _count_blamed(self, error: Exception) -> None:
         """Count a claim that the service failed on; of too many, the service is the cause."""
@@ -374,8 +375,8 @@ class _Run:
         batch.provenances[rests_on[0]] = releases
         for (leased, claim, payload), result in zip(message.claims, results, strict=True):
             if result.decision == score_pb2.DECISION_REJECT:
-                failed = rejected(leased, result)
-                if failed.category == OF_SERVICE:
+                failed = rejected(leased, claim, result)
+                if failed.category is Category.SERVICE_FAULT:
                     self._count_blamed(ServiceAtFaultError(self._blamed + 1))
                 batch.failed.append(failed)
             elif claim.is_test:
@@ -472,14 +473,14 @@ def _fault_of_a_claim(error: CallError) -> bool:
     return error.code in _FAULT_OF_A_CLAIM and error.retry_after_s is None
 
 
-def _refused_by_service(leased: Leased, error: CallError) -> FailedClaim:
+def _refused_by_service(opened: Opened, error: CallError) -> FailedClaim:
     """Return the failure of a claim that ends every call it is in."""
     reason = {
         "field": "",
         "code": error.reason or error.code.name,
         "message": "the service fails on this claim alone; its log has the cause",
     }
-    return FailedClaim(leased, OF_SERVICE, "score", [reason])
+    return FailedClaim(opened.leased, Category.SERVICE_FAULT, "score", [reason], opened.claim)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
