@@ -15,13 +15,12 @@ import asyncpg
 from claimgate.v1 import claim_pb2
 
 from loader.failed_backoff import Backoff
-from loader.failed_words import RETRIED_BY_ITSELF, FailedStatus
+from loader.failed_words import LOADER, RETRIED_BY_ITSELF, FailedStatus
 from loader.rows import FailedClaim, LoadClaim
 from loader.source import Connection, storable
 
 _CENTS_MAX: Final = 10**15 - 1
 _FACILITY_MAX: Final = 100
-_LOADER: Final = "loader"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ async def resolve_loaded(
             [item.claim_version for item in leased],
             [item.content_sha256 for item in leased],
             batch_id,
-            _LOADER,
+            LOADER,
         )
 
 

@@ -1,6 +1,5 @@
 """The words of failed claims: why one failed, where it stands, how it ended."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -86,10 +85,8 @@ RETRIED_BY_ITSELF: Final = frozenset({Category.SERVICE_FAULT})
 """What time may heal. The others fail again until somebody has changed something."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """Names a failed claim within its tenant."""
+LOADER: Final = "loader"
+"""Who does what nobody asked for."""
 
-    claim_id: str
-    claim_version: int
-    content_sha256: bytes
+AS_PRINCIPAL: Final = "SELECT set_config('claimgate.principal', $1, true)"
+"""Says for the rest of a transaction who does it, for the audit."""

@@ -27,6 +27,7 @@ from grpc import StatusCode
 
 from loader import source
 from loader.batch import Batch, Loaded
+from loader.failed_retry import retrier
 from loader.failed_words import Category
 from loader.link import CONNECTION_LOST, Link
 from loader.messages import Message, Opened, form, read
@@ -72,9 +73,9 @@ async def run(
     settings: LoaderSettings,
     progress: Progress = ignore,
     *,
-    open_sink: Callable[[Link, str], Loads] = Sink,
+    open_sink: Callable[[Link, str], Loads] | None = None,
 ) -> Summary:
-    """Score and load every pending claim of the tenant; return what was done.
+    """Score and load every pending claim of the tenant, and failed ones that are due.
 
     Args:
         settings: Databases, service, key and sizes.
@@ -87,16 +88,19 @@ async def run(
     """
     vault = settings.vault()
     attempts = settings.database_attempts
+    open_sink = open_sink or partial(Sink, backoff=settings.backoff())
     async with (
         Client(settings.service_address) as client,
         Link(settings.staging_url, attempts=attempts) as leasing,
         Link(settings.staging_url, attempts=attempts) as finishing,
         AsyncExitStack() as stack,
     ):
-        sinks = []
-        for _ in range(settings.load_connections):
-            link = Link(settings.production_url, attempts=attempts)
-            sinks.append(open_sink(await stack.enter_async_context(link), settings.tenant))
+        links = [
+            await stack.enter_async_context(Link(settings.production_url, attempts=attempts))
+            for _ in range(settings.load_connections)
+        ]
+        await retrier(settings, vault, links[0], leasing).retry_due()
+        sinks = [open_sink(link, settings.tenant) for link in links]
         run_once = _Run(settings, progress, vault, client, leasing, finishing, sinks)
         with _rare_collections():
             return await run_once.until_done()

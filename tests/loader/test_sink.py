@@ -205,9 +205,9 @@ async def test_a_failed_claim_is_one_row_however_often_it_fails(load, scored, pr
     await load(Batch(failed=[rows.FailedClaim(leased, Category.VALIDATION, "score", reasons)]))
     await load(
         Batch(
-            failed=[rows.FailedClaim(
-                    leased._replace(attempts=2), Category.VALIDATION, "score", reasons
-                )]
+            failed=[
+                rows.FailedClaim(leased._replace(attempts=2), Category.VALIDATION, "score", reasons)
+            ]
         ),
         uuid4(),
     )
