@@ -87,7 +87,7 @@ class Retrier:
         self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
     async def retry_due(self) -> Retried:
-        """Apply the steps that are set, then resubmit every claim that is due, urgent ones first."""
+        """Apply the steps that are set, then resubmit every claim that is due, urgent first."""
         settled = await self.settle_unheard()
         repaired = await self._repair()
         resubmitted = unreadable = 0
