@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from getpass import getuser
 from typing import TYPE_CHECKING, TypeVar
@@ -63,9 +63,10 @@ def dollars_of(text: str) -> int | None:
         return None
     try:
         cents = Decimal(text) * 100
-    except InvalidOperation:
+    except ArithmeticError:
         cents = Decimal(-1)
-    if not (0 <= cents < _CENTS_END and cents == cents.to_integral_value()):
+    whole = cents.is_finite() and cents == cents.to_integral_value()
+    if not (whole and 0 <= cents < _CENTS_END):
         raise ValueError(f"--min-charge is {text!r}; expected dollars such as 1500 or 99.50")
     return int(cents)
 
