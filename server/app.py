@@ -23,6 +23,7 @@ from server.comparison import Comparison
 from server.database import Database, open_database
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
+from server.failed_claims import ClaimServicer
 from server.fee_metrics import FeeMetrics
 from server.fees import open_fees
 from server.gather import Gatherer
@@ -99,6 +100,8 @@ async def serve_here(
         open_fees(settings, database, metrics, FeeMetrics(registry)) as fees,
     ):
         policy_database = await _policy_database(settings, database)
+        claims = ClaimServicer(database, settings.vault())
+        await claims.check()
         policies = Policies(
             engines.engine.policy,
             _policy_files(settings) or policy_database,
@@ -116,6 +119,7 @@ async def serve_here(
             ),
             gather=gatherer.gather,
             metrics=metrics,
+            claims=claims,
         )
         _collect_rarely()
         sys.setswitchinterval(_SWITCH_S)
