@@ -118,14 +118,11 @@ async def list_failed(
     after: Cursor | None = None,
 ) -> Sequence[FailedRow]:
     """Return so many claims in an order, those after a cursor where one is given."""
-    rows = await connection.fetch(
-        _PAGES[order],
-        tenant,
-        *chosen.values(),
-        after.value if after else None,
-        after.failed_id if after else None,
-        count,
-    )
+    values = (tenant, *chosen.values())
+    if after is None:
+        rows = await connection.fetch(_FIRST[order], *values, count)
+    else:
+        rows = await connection.fetch(_AFTER[order], *values, after.value, after.failed_id, count)
     return [_row(row) for row in rows]
 
 
@@ -178,26 +175,33 @@ resolved_at, coalesce(resolved_by, '') AS resolved_by,
 """
 
 
-def _page(after: str, order: str) -> str:
-    """Return the question for a page; all of its text stands in this file."""
+_ID: Final = f"${PARAMETERS + 2}"
+_KEYS: Final = {
+    Order.URGENCY: ("f.urgency", "float8", "DESC"),
+    Order.AGE: ("f.failed_at", "timestamptz", "ASC"),
+    Order.CHARGE: ("f.charge_cents", "bigint", "DESC"),
+}
+
+
+def _page(order: Order, *, first: bool) -> str:
+    """Return the question for a page; all of its text stands in this file.
+
+    The bound on the key stands apart, so that an index is entered where the page begins.
+    """
+    key, kind, direction = _KEYS[order]
+    value = f"${PARAMETERS + 1}::{kind}"
+    beyond = "<" if direction == "DESC" else ">"
+    after = f"{key} {beyond}= {value} AND ({key} {beyond} {value} OR f.failed_id > {_ID}::bigint)"
+    limit = PARAMETERS + (1 if first else 3)
     return f"""
 SELECT {_COLUMNS} FROM failed_claims AS f
-WHERE {WHERE} AND (${PARAMETERS + 2}::bigint IS NULL OR {after})
-ORDER BY {order}, failed_id LIMIT ${PARAMETERS + 3}
+WHERE {WHERE} {"" if first else f"AND {after}"}
+ORDER BY {key} {direction}, failed_id LIMIT ${limit}
 """  # noqa: S608
 
 
-_V, _ID = f"${PARAMETERS + 1}", f"${PARAMETERS + 2}"
-_PAGES: Final = {
-    Order.URGENCY: _page(
-        f"f.urgency < {_V}::float8 OR (f.urgency = {_V} AND f.failed_id > {_ID})", "f.urgency DESC"
-    ),
-    Order.AGE: _page(f"(f.failed_at, f.failed_id) > ({_V}::timestamptz, {_ID})", "f.failed_at"),
-    Order.CHARGE: _page(
-        f"f.charge_cents < {_V}::bigint OR (f.charge_cents = {_V} AND f.failed_id > {_ID})",
-        "f.charge_cents DESC",
-    ),
-}
+_FIRST: Final = {order: _page(order, first=True) for order in Order}
+_AFTER: Final = {order: _page(order, first=False) for order in Order}
 _ONE: Final = f"""
 SELECT {_COLUMNS} FROM failed_claims AS f WHERE tenant_id = $1 AND failed_id = $2
 """  # noqa: S608

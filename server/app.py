@@ -24,6 +24,7 @@ from server.database import Database, open_database
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
 from server.failed_claims import ClaimServicer
+from server.failed_metrics import FailedMetrics, FailedWatch
 from server.fee_metrics import FeeMetrics
 from server.fees import open_fees
 from server.gather import Gatherer
@@ -108,6 +109,9 @@ async def serve_here(
             metrics,
             settings.policy_poll_ms,
         )
+        failed = database and FailedWatch(
+            database, FailedMetrics(registry), policies.tenants, settings.failed_poll_ms
+        )
         gatherer = Gatherer(model, metrics, _history(settings, database, metrics), fees)
         parts = Parts(
             scorer=TenantScorers(engines, policies).scorer,
@@ -130,6 +134,7 @@ async def serve_here(
                     tables.watch(),
                     policies.watch(),
                     *((fees.watch(),) if fees else ()),
+                    *((failed.watch(),) if failed else ()),
                     metrics.keep_fresh(service.batcher.refresh_metrics),
                 )
                 await _until_stopped(service, watches, ready, with_parent=with_parent)

@@ -87,6 +87,9 @@ class Settings(BaseSettings):
     policy_poll_ms: int = Field(default=2_000, ge=10)
     """How often a tenant's policy is looked at again."""
 
+    failed_poll_ms: int = Field(default=60_000, ge=10)
+    """How often the failed claims of the tenants are counted for the metrics."""
+
     model_address: str = EMBEDDED
     """Model servers, HOST:PORT with commas between them; `embedded` starts one, `disabled` scores
     by rules alone."""
