@@ -42,7 +42,7 @@ _TEXTS_OF_LINE: Final = ("procedure_code", "revenue_code", "place_of_service", "
 
 def faults(item: LoadClaim) -> list[Reason]:
     """Return every value of a claim that the tables would refuse, without the value itself."""
-    return [*_faults_of_claim(item.claim), *_faults_of_result(item.result)]
+    return [*_faults_of_claim(item.opened.claim()), *_faults_of_result(item.result)]
 
 
 def _faults_of_claim(claim: claim_pb2.Claim) -> Iterator[Reason]:

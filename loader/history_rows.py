@@ -10,6 +10,7 @@ from claimgate.v1 import score_pb2
 
 from engine.decode import decode_unjudged
 from engine.history_records import FORMAT, pack
+from engine.messages import Rows
 from loader.copy_format import DAY, FALSE, TRUE, sized
 from loader.framing import batch_of
 from loader.rows import KEY_COLUMNS, LoadClaim, Owner
@@ -26,7 +27,7 @@ _HISTORY_INTEGERS: Final = Struct(">iqiqiiiiih")
 def history_rows(claims: Sequence[LoadClaim], owner: Owner) -> bytes:
     """Return the rows by which later claims are judged: claims read as the service reads them."""
     # Of the bytes that were sent: a batch of parsed claims copies each, at three times the cost.
-    sent = score_pb2.ClaimBatch.FromString(batch_of(item.payload for item in claims))
+    sent = Rows.read(batch_of(item.opened.payload for item in claims))
     batch = decode_unjudged([sent])
     in_process = np.array([item.status == "needs_review" for item in claims], np.bool_)
     denied = np.fromiter(chain.from_iterable(map(_denied, claims)), np.bool_)
@@ -50,7 +51,7 @@ def history_rows(claims: Sequence[LoadClaim], owner: Owner) -> bytes:
             TRUE if takes else FALSE,
             owner.batch,
             sized(item.leased.member_key),
-            DAY[item.claim.service_to_date],
+            DAY[item.opened.facts.service_to],
             len(facts).to_bytes(4, "big"),
             facts,
             len(lines).to_bytes(4, "big"),

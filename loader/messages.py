@@ -4,32 +4,26 @@ A payload is a serialized claim already: a message is made of payloads as they a
 length, and is not serialized again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 from claimgate.framing import field_tag, varint
 from claimgate.v1 import claim_pb2, score_pb2
 from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 from google.protobuf.message import DecodeError
 
+from engine.checks_native import claims_in
 from loader.failed_words import Category
 from loader.framing import batch_of
 from loader.lookup import VaultError
+from loader.opened import Opened, facts_of, read_facts
 from loader.rows import FailedClaim
 from loader.source import Leased, open_payload
 from loader.vault import Vault
 
 _CLAIMS_MAX: Final = 2_048  # the most that the service takes in one message
 _BATCH_FIELD: Final = field_tag(ScoreClaimsRequest.BATCH_FIELD_NUMBER)
-
-
-class Opened(NamedTuple):
-    """A leased claim that could be read."""
-
-    leased: Leased
-    claim: claim_pb2.Claim
-    payload: bytes
 
 
 @dataclass(slots=True)
@@ -51,7 +45,7 @@ class Message:
 
     def batch(self) -> score_pb2.ClaimBatch:
         """Return the message for a call of its own."""
-        return score_pb2.ClaimBatch(claims=[opened.claim for opened in self.claims])
+        return score_pb2.ClaimBatch(claims=[opened.claim() for opened in self.claims])
 
     def halves(self) -> "tuple[Message, Message]":
         """Cut the message in two, to find the claim that a call fails on."""
@@ -67,21 +61,42 @@ def message_of(claims: Iterable[Opened]) -> Message:
     return message
 
 
-def read(leased: Leased, vault: Vault, tenant: str) -> Opened | FailedClaim:
-    """Return the claim, or why it cannot be read."""
+def read(leased: Sequence[Leased], vault: Vault, tenant: str) -> list[Opened | FailedClaim]:
+    """Return each claim, or why it cannot be read."""
+    unsealed = [_unsealed(item, vault, tenant) for item in leased]
+    payloads = [each for each in unsealed if isinstance(each, bytes)]
+    # Bytes beyond doubt are what protobuf reads: then none has to be parsed.
+    known = iter(read_facts(payloads)) if claims_in(batch_of(payloads)) == len(payloads) else None
+    read_so_far: list[Opened | FailedClaim] = []
+    for item, payload in zip(leased, unsealed, strict=True):
+        if isinstance(payload, FailedClaim):
+            read_so_far.append(payload)
+        elif known is not None:
+            read_so_far.append(Opened(item, payload, next(known)))
+        else:
+            read_so_far.append(_read_alone(item, payload))
+    return read_so_far
+
+
+def _unsealed(leased: Leased, vault: Vault, tenant: str) -> bytes | FailedClaim:
+    """Return the serialized claim, or why it stays sealed."""
     try:
-        payload = open_payload(leased, vault, tenant)
-        return Opened(leased, claim_pb2.Claim.FromString(payload), payload)
+        return open_payload(leased, vault, tenant)
     except VaultError as error:
-        category = Category.SEALED
-        reason = {"field": "payload", "code": "PAYLOAD_SEALED", "message": str(error)}
+        return _unreadable(leased, Category.SEALED, "PAYLOAD_SEALED", str(error))
+
+
+def _read_alone(leased: Leased, payload: bytes) -> Opened | FailedClaim:
+    """Read one claim of which it is not known whether it can be read."""
+    try:
+        return Opened(leased, payload, facts_of(claim_pb2.Claim.FromString(payload)))
     except DecodeError:
-        category = Category.DECODE
-        reason = {
-            "field": "payload",
-            "code": "PAYLOAD_UNREADABLE",
-            "message": "the payload is no serialized claimgate.v1.Claim; submit the claim again",
-        }
+        said = "the payload is no serialized claimgate.v1.Claim; submit the claim again"
+        return _unreadable(leased, Category.DECODE, "PAYLOAD_UNREADABLE", said)
+
+
+def _unreadable(leased: Leased, category: Category, code: str, message: str) -> FailedClaim:
+    reason = {"field": "payload", "code": code, "message": message}
     return FailedClaim(leased, category, "decode", [reason])
 
 

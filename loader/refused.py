@@ -24,7 +24,7 @@ def without_unfit(batch: Batch) -> list[Batch]:
     """Return the batch with its unfit claims set aside; nothing where none is known to be unfit."""
     found = [(item, faults(item)) for item in batch.claims]
     unfit = [
-        FailedClaim(item.leased, Category.DATA_REFUSED, "load", reasons, item.claim)
+        FailedClaim(item.leased, Category.DATA_REFUSED, "load", reasons, item.opened.claim())
         for item, reasons in found
         if reasons
     ]
@@ -58,7 +58,9 @@ def cut(batch: Batch, error: Exception) -> list[Batch]:
             claims=[],
             failed=[
                 *batch.failed,
-                FailedClaim(alone.leased, Category.DATA_REFUSED, "load", [reason], alone.claim),
+                FailedClaim(
+                    alone.leased, Category.DATA_REFUSED, "load", [reason], alone.opened.claim()
+                ),
             ],
         )
     ]

@@ -34,7 +34,8 @@ from loader.copy_format import (
     text_field,
 )
 from loader.failed_words import Category
-from loader.source import Leased, Status
+from loader.opened import Opened
+from loader.source import PRIORITY_MAX, Leased, Status
 from loader.vault import Vault
 
 Row = tuple[object, ...]
@@ -46,11 +47,11 @@ class LoadClaim(NamedTuple):
 
     leased: Leased
     status: Status
-    claim: claim_pb2.Claim
-    payload: bytes
-    """The claim as it was sent."""
-
+    opened: Opened
     result: score_pb2.ClaimResult
+    answer: bytes
+    """The result, serialized."""
+
     provenance: tuple[int, int]
     """Id of the releases, and the history watermark."""
 
@@ -74,9 +75,7 @@ class FailedClaim:
 
 
 def load_claim(
-    leased: Leased,
-    claim: claim_pb2.Claim,
-    payload: bytes,
+    opened: Opened,
     result: score_pb2.ClaimResult,
     provenance: tuple[int, int],
     vault: Vault,
@@ -84,26 +83,27 @@ def load_claim(
 ) -> LoadClaim:
     """Return a claim with its answer; `provenance` is its id and the watermark."""
     needs_review = result.decision == score_pb2.DECISION_REVIEW
+    leased, facts = opened.leased, opened.facts
     key = (
-        DAY[claim.service_from_date],
+        DAY[facts.service_from],
         text_field(leased.claim_id),
         INTEGER.pack(4, leased.claim_version),
     )
     return LoadClaim(
         leased,
         "needs_review" if needs_review else "completed",
-        claim,
-        payload,
+        opened,
         result,
+        result.SerializeToString(),
         provenance,
-        len(claim.lines),
+        facts.lines,
         len(result.hits),
-        vault.lookup(tenant, "account", claim.patient_account_number),
+        vault.lookup(tenant, "account", facts.account_number),
         b"".join(key),
     )
 
 
-def rejected(leased: Leased, claim: claim_pb2.Claim, result: score_pb2.ClaimResult) -> FailedClaim:
+def rejected(opened: Opened, result: score_pb2.ClaimResult) -> FailedClaim:
     """Return the failure of a claim whose structure the service refused, or that it failed on."""
     faults = [
         {"field": violation.field, "code": violation.code, "message": violation.message}
@@ -118,7 +118,7 @@ def rejected(leased: Leased, claim: claim_pb2.Claim, result: score_pb2.ClaimResu
     of_service = any(fault["code"] == _FAULT_OF_SERVICE for fault in faults)
     structural = Category.VALIDATION if faults else Category.POLICY_REJECTED
     category = Category.SERVICE_FAULT if of_service else structural
-    return FailedClaim(leased, category, "score", faults or hits, claim)
+    return FailedClaim(opened.leased, category, "score", faults or hits, opened.claim())
 
 
 def score_e4(score: float) -> int:
@@ -186,7 +186,7 @@ def claim_rows(claims: Sequence[LoadClaim], owner: Owner) -> bytes:
 
 
 def _claim_row(item: LoadClaim, head: bytes, batch: bytes) -> bytes:
-    leased, claim, key = item.leased, item.claim, item.key
+    leased, claim, key = item.leased, item.opened.claim(), item.key
     billing, attending = claim.billing_provider, claim.attending_provider
     diagnoses = tuple([diagnosis.code for diagnosis in claim.diagnoses[:]])
     payload = leased.payload_encrypted
@@ -196,7 +196,7 @@ def _claim_row(item: LoadClaim, head: bytes, batch: bytes) -> bytes:
             key,
             _CLAIM_INTEGERS.pack(
                 *(8, claim.total_charge_cents, 8, claim.patient_paid_cents),
-                *(2, item.lines, 2, min(max(claim.priority, 1), 9)),
+                *(2, item.lines, 2, min(max(claim.priority, 1), PRIORITY_MAX)),
             ),
             batch,
             sized(leased.content_sha256),
@@ -252,7 +252,7 @@ def line_rows(claims: Sequence[LoadClaim], owner: Owner) -> bytes:
 
 
 def _add_line_rows(fields: list[bytes], item: LoadClaim, head: bytes) -> None:
-    claim, results = item.claim, item.result.lines[:]
+    claim, results = item.opened.claim(), item.result.lines[:]
     lines = claim.lines[:]
     claim_from, claim_to = claim.service_from_date, claim.service_to_date
     claim_place, claim_npi = claim.place_of_service, claim.rendering_provider.npi
@@ -299,7 +299,7 @@ def result_rows(claims: Sequence[LoadClaim], owner: Owner) -> bytes:
 
 def _result_row(item: LoadClaim, head: bytes, batch: bytes) -> bytes:
     result, (provenance_id, watermark) = item.result, item.provenance
-    has, answer = result.HasField, result.SerializeToString()
+    has, answer = result.HasField, item.answer
     return b"".join(
         (
             head,

@@ -30,7 +30,8 @@ from loader.batch import Batch, Loaded
 from loader.failed_retry import retrier
 from loader.failed_words import Category
 from loader.link import CONNECTION_LOST, Link
-from loader.messages import Message, Opened, form, read
+from loader.messages import Message, form, read
+from loader.opened import Opened
 from loader.progress import (
     BatchLoaded,
     ClaimsFailed,
@@ -265,10 +266,11 @@ class _Run:
 
     def _read(self, leased: Sequence[Leased]) -> list[Message | FailedClaim]:
         """Open leased claims and form messages of them; what cannot be read has failed."""
-        failed: list[FailedClaim] = []
+        attempts_max = self._settings.attempts_max
+        failed = [_exhausted(item) for item in leased if item.attempts > attempts_max]
+        fresh = [item for item in leased if item.attempts <= attempts_max]
         readable = []
-        for item in leased:
-            claim = self._read_one(item)
+        for claim in read(fresh, self._vault, self._tenant):
             if isinstance(claim, FailedClaim):
                 failed.append(claim)
             else:
@@ -278,18 +280,6 @@ class _Run:
             readable, claims_max=settings.message_claims, bytes_max=settings.message_bytes_sent_max
         )
         return [*failed, *formed]
-
-    def _read_one(self, leased: Leased) -> Opened | FailedClaim:
-        """Open one claim, unless it has taken too many loaders down."""
-        if leased.attempts > self._settings.attempts_max:
-            reason = {
-                "field": "",
-                "code": "ATTEMPTS_EXHAUSTED",
-                "message": f"leased {leased.attempts - 1} times without an end; "
-                "look at the loader's log, then submit it again",
-            }
-            return FailedClaim(leased, Category.ATTEMPTS_EXHAUSTED, "score", [reason])
-        return read(leased, self._vault, self._tenant)
 
     # Score. ---------------------------------------------------------------------------------------
 
@@ -377,23 +367,21 @@ class _Run:
         rests_on = cast("int", releases[0]), provenance.history_watermark
         batch = self._answered.batch
         batch.provenances[rests_on[0]] = releases
-        for (leased, claim, payload), result in zip(message.claims, results, strict=True):
+        for opened, result in zip(message.claims, results, strict=True):
             if result.decision == score_pb2.DECISION_REJECT:
-                failed = rejected(leased, claim, result)
+                failed = rejected(opened, result)
                 if failed.category is Category.SERVICE_FAULT:
                     self._count_blamed(ServiceAtFaultError(self._blamed + 1))
                 batch.failed.append(failed)
-            elif claim.is_test:
-                self._answered.tests.append(leased.staging_id)
+            elif opened.facts.is_test:
+                self._answered.tests.append(opened.leased.staging_id)
             else:
-                batch.claims.append(
-                    load_claim(leased, claim, payload, result, rests_on, self._vault, self._tenant)
-                )
+                batch.claims.append(load_claim(opened, result, rests_on, self._vault, self._tenant))
 
     def _count_scored(self, message: Message, results: Sequence[score_pb2.ClaimResult]) -> None:
         """Count answers, findings and money."""
         decisions = Counter(DECISION[result.decision] for result in results)
-        charged = sum(opened.claim.total_charge_cents for opened in message.claims)
+        charged = sum(opened.facts.total_charge_cents for opened in message.claims)
         exposure = sum(result.exposure_cents for result in results)
         tally = self._tally
         tally.scored += len(results)
@@ -477,6 +465,17 @@ def _fault_of_a_claim(error: CallError) -> bool:
     return error.code in _FAULT_OF_A_CLAIM and error.retry_after_s is None
 
 
+def _exhausted(leased: Leased) -> FailedClaim:
+    """Return the failure of a claim that has taken too many loaders down."""
+    reason = {
+        "field": "",
+        "code": "ATTEMPTS_EXHAUSTED",
+        "message": f"leased {leased.attempts - 1} times without an end; "
+        "look at the loader's log, then submit it again",
+    }
+    return FailedClaim(leased, Category.ATTEMPTS_EXHAUSTED, "score", [reason])
+
+
 def _refused_by_service(opened: Opened, error: CallError) -> FailedClaim:
     """Return the failure of a claim that ends every call it is in."""
     reason = {
@@ -484,7 +483,7 @@ def _refused_by_service(opened: Opened, error: CallError) -> FailedClaim:
         "code": error.reason or error.code.name,
         "message": "the service fails on this claim alone; its log has the cause",
     }
-    return FailedClaim(opened.leased, Category.SERVICE_FAULT, "score", [reason], opened.claim)
+    return FailedClaim(opened.leased, Category.SERVICE_FAULT, "score", [reason], opened.claim())
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

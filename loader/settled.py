@@ -45,7 +45,9 @@ def settle(
             settled.already.append((item.leased.staging_id, status))
         else:
             settled.failed.append(
-                FailedClaim(item.leased, Category.CONFLICT, "load", [_CONFLICT], item.claim)
+                FailedClaim(
+                    item.leased, Category.CONFLICT, "load", [_CONFLICT], item.opened.claim()
+                )
             )
     return settled
 

@@ -33,11 +33,8 @@ from loader.rows import (
     RESULT_COLUMNS,
     LoadClaim,
     Owner,
-    claim_rows,
-    hit_rows,
-    line_rows,
-    result_rows,
 )
+from loader.rows_native import claim_rows, hit_rows, line_rows, result_rows
 from loader.settled import Key, Settled, Stored, each_key_once, held_of, key_of, outcomes_of, settle
 from loader.source import days, rows_of, tenant_transaction
 
@@ -56,7 +53,7 @@ class Sink:
 
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
         """Load a batch; claims that the database refuses are set aside as failed, with reasons."""
-        await self._make_months({item.claim.service_from_date for item in batch.claims})
+        await self._make_months({item.opened.facts.service_from for item in batch.claims})
         try:
             return await self._link.run(
                 lambda connection: _load(connection, self._tenant, batch, batch_id, self._backoff)
@@ -210,7 +207,7 @@ class _Rows:
     columns: tuple[str, ...]
     encode: Callable[[Sequence[LoadClaim], Owner], bytes]
     count: Callable[[Sequence[LoadClaim]], int]
-    at_once: int = 200
+    at_once: int = 500
     """Claims that are encoded without a turn for the other tasks."""
 
 

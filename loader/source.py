@@ -19,7 +19,7 @@ Status = Literal["pending", "processing", "completed", "failed", "needs_review"]
 
 PAYLOAD_COLUMN: Final = "claims.payload"
 _CHUNK_CLAIMS: Final = 5_000
-_PRIORITY_MAX: Final = 9
+PRIORITY_MAX: Final = 9
 _KEY_TEXT_MAX: Final = (
     200  # an index entry has a limit; a longer id is refused when the claim is scored
 )
@@ -159,7 +159,7 @@ def _incoming(ordinal: int, item: Submitted, vault: Vault, tenant: str) -> tuple
         storable(claim.claim_id)[:_KEY_TEXT_MAX],
         claim.claim_version or 1,
         content,
-        min(max(claim.priority, 1), _PRIORITY_MAX),
+        min(max(claim.priority, 1), PRIORITY_MAX),
         vault.lookup(tenant, MEMBER, claim.person_id),
         vault.seal(payload, tenant, PAYLOAD_COLUMN, content.hex()),
         days[claim.received_date],

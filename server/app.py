@@ -21,6 +21,7 @@ from engine.pipeline import Engine
 from server.children import on_hangup, until_stopped
 from server.comparison import Comparison
 from server.database import Database, open_database
+from server.database_metrics import DatabaseMetrics
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
 from server.failed_claims import ClaimServicer
@@ -91,13 +92,15 @@ async def serve_here(
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     metrics = Metrics(registry, engines.engine.policy.approval_threshold)
+    database_metrics = DatabaseMetrics(registry)
     model_metrics = ModelMetrics(registry, engines.engine.policy.approval_threshold)
     tables = TablesWatch(settings.reference, opened, engines, metrics, settings.reference_poll_ms)
     on_hangup(tables.ask)
     async with (
         model_at(settings) as model_address,
         opened_models(settings, model_address, model_metrics) as model,
-        _database(settings) as database,
+        _database(settings, database_metrics) as database,
+        _history_database(settings, database, database_metrics) as history_database,
         open_fees(settings, database, metrics, FeeMetrics(registry)) as fees,
     ):
         policy_database = await _policy_database(settings, database)
@@ -112,7 +115,7 @@ async def serve_here(
         failed = database and FailedWatch(
             database, FailedMetrics(registry), policies.tenants, settings.failed_poll_ms
         )
-        gatherer = Gatherer(model, metrics, _history(settings, database, metrics), fees)
+        gatherer = Gatherer(model, metrics, _history(settings, history_database, metrics), fees)
         parts = Parts(
             scorer=TenantScorers(engines, policies).scorer,
             reference=ReferenceServicer(
@@ -176,7 +179,7 @@ async def _until_stopped(
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[Database | None]:
+async def _database(settings: Settings, metrics: DatabaseMetrics) -> AsyncIterator[Database | None]:
     """Yield production Postgres, where the settings name it."""
     if settings.production_url is None:
         yield None
@@ -185,8 +188,27 @@ async def _database(settings: Settings) -> AsyncIterator[Database | None]:
         settings.production_url,
         connections_max=settings.database_connections_max,
         query_s=settings.database_query_ms / 1000,
+        metrics=metrics.of("production", settings.database_connections_max),
     ) as database:
         yield database
+
+
+@asynccontextmanager
+async def _history_database(
+    settings: Settings, production: Database | None, metrics: DatabaseMetrics
+) -> AsyncIterator[Database | None]:
+    """Yield where history is read: a replica, where the settings name one."""
+    if settings.history_url is None:
+        yield production
+        return
+    async with open_database(
+        settings.history_url,
+        connections_max=settings.database_connections_max,
+        query_s=settings.database_query_ms / 1000,
+        setting="CLAIMGATE_HISTORY_URL",
+        metrics=metrics.of("history", settings.database_connections_max),
+    ) as replica:
+        yield replica
 
 
 def _history(

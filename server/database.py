@@ -1,12 +1,14 @@
 """Production Postgres as the service uses it: one pool, and transactions that see one tenant."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from server.database_metrics import PoolMetrics
 from server.errors import DatabaseUnavailableError
 from server.settings import SettingsError
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
 
+PRODUCTION_URL: Final = "CLAIMGATE_PRODUCTION_URL"
 _CONNECT_S: Final = 10.0
 
 OUT: Final = (
@@ -35,6 +38,7 @@ class Database:
     """Production Postgres, reached as a role that row-level security binds."""
 
     _pool: "Pool"
+    _metrics: PoolMetrics | None = None
 
     async def require(self, table: str, what: str) -> None:
         """Refuse to start on a database that has no place for something yet.
@@ -46,7 +50,7 @@ class Database:
             found = await connection.fetchval("SELECT to_regclass($1)::text", table)
         if found is None:
             raise SettingsError(
-                f"CLAIMGATE_PRODUCTION_URL: the database has no table of {what}; bring it forward "
+                f"{PRODUCTION_URL}: the database has no table of {what}; bring it forward "
                 "with `claimgate migrate production`, then start the service"
             )
 
@@ -67,7 +71,7 @@ class Database:
         """
         try:
             async with (
-                self._pool.acquire(timeout=_CONNECT_S) as connection,
+                self._acquired() as connection,
                 connection.transaction(
                     isolation="repeatable_read" if one_moment else None, readonly=readonly
                 ),
@@ -78,12 +82,40 @@ class Database:
         except OUT as error:
             raise DatabaseUnavailableError(type(error).__name__) from error
 
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator["Connection"]:
+        """Hold a connection of the pool."""
+        asked_at = perf_counter()
+        try:
+            connection = await self._pool.acquire(timeout=_CONNECT_S)
+        except TimeoutError:
+            if self._metrics:
+                self._metrics.count_timeout()
+            raise
+        try:
+            with self._metrics.held(asked_at) if self._metrics else nullcontext():
+                yield connection
+        finally:
+            await self._pool.release(connection)
+
 
 @asynccontextmanager
 async def open_database(
-    url: str, *, connections_max: int, query_s: float
+    url: str,
+    *,
+    connections_max: int,
+    query_s: float,
+    setting: str = PRODUCTION_URL,
+    metrics: PoolMetrics | None = None,
 ) -> AsyncIterator[Database]:
     """Yield the database at `url`, connected.
+
+    Args:
+        url: The database, as a role that is neither owner nor superuser.
+        connections_max: Most connections to it.
+        query_s: Longest that a question may take.
+        setting: Where the URL is from, for what is said of it.
+        metrics: Where the use of its connections is counted.
 
     Raises:
         DatabaseUnavailableError: the server cannot be reached.
@@ -101,17 +133,17 @@ async def open_database(
     except OUT as error:
         raise DatabaseUnavailableError(type(error).__name__) from error
     try:
-        await _refuse_unbound_role(pool)
-        yield Database(pool)
+        await _refuse_unbound_role(pool, setting)
+        yield Database(pool, metrics)
     finally:
         await pool.close()
 
 
-async def _refuse_unbound_role(pool: "Pool") -> None:
+async def _refuse_unbound_role(pool: "Pool", setting: str) -> None:
     if await pool.fetchval(
         "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
     ):
         raise SettingsError(
-            "CLAIMGATE_PRODUCTION_URL: the role is a superuser or has BYPASSRLS, so it would see "
+            f"{setting}: the role is a superuser or has BYPASSRLS, so it would see "
             "the rows of every tenant; name a member of claimgate_app that is neither"
         )

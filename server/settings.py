@@ -44,8 +44,11 @@ class Settings(BaseSettings):
     production_url: str | None = Field(default=None, repr=False)
     """URL of the production database, as a role that is neither owner nor superuser."""
 
+    history_url: str | None = Field(default=None, repr=False)
+    """URL of a read replica of it that history is read from; left out, production itself."""
+
     database_connections_max: int = Field(default=4, ge=1)
-    """Most connections of a process to the production database."""
+    """Most connections of a process to the production database, and to a replica."""
 
     database_query_ms: int = Field(default=5_000, ge=1)
     """Longest that a question to the production database may take."""
@@ -200,6 +203,11 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         """Refuse settings that contradict each other."""
+        if self.history_url is not None and self.production_url is None:
+            raise ValueError(
+                "history_url names a replica, production_url does not name what it is a replica "
+                "of; set both, or neither"
+            )
         if self.message_claims_max > self.queue_claims_max:
             raise ValueError(
                 f"message_claims_max is {self.message_claims_max}, queue_claims_max "

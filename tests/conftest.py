@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from itertools import count
@@ -106,3 +106,15 @@ async def _set_up(server) -> None:
 def tenant() -> str:
     """A tenant that no other test uses."""
     return f"tenant-{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
+    """Wait until something holds; fails after 10 seconds."""
+
+    async def wait(holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not holds():  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.005)
+
+    return wait

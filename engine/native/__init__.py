@@ -87,4 +87,19 @@ CHECKS: Final = Native(
 )
 """Tells serialized claims that are beyond doubt from those that protobuf has to read first."""
 
-EVERY: Final = (FIELDS, ANSWERS, CHECKS)
+ROWS: Final = Native(
+    "rows",
+    "rows of tables are written",
+    {
+        "write_rows": [
+            *[_POINTER] * 6,
+            _SIZE,
+            *[_POINTER] * 8,
+            *(_SIZE, _POINTER, _SIZE, _POINTER, _SIZE, _POINTER),
+        ],
+        "read_facts": [_POINTER, _POINTER, _NUMBER, _SIZE, _POINTER, _POINTER, _NUMBER, _POINTER],
+    },
+)
+"""Writes claims and their answers as the rows that COPY takes."""
+
+EVERY: Final = (FIELDS, ANSWERS, CHECKS, ROWS)

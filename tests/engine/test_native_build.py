@@ -18,6 +18,7 @@ from engine.wire_tables import Tables, Texts
 PROJECT = Path(__file__).parents[2]
 MUTATIONS = Path(__file__).with_name("mutations.py")
 WRITING = Path(__file__).with_name("writing.py")
+DAMAGED_ROWS = Path(__file__).parents[1] / "loader" / "damaged_rows.py"
 
 
 def build_hook():
@@ -135,7 +136,7 @@ def test_wheel_with_what_was_compiled_is_for_one_platform(checkout):
     wheel = wheel_of(checkout)
 
     names = zipfile.ZipFile(wheel).namelist()
-    for part in ("fields", "answers", "checks"):
+    for part in ("fields", "answers", "checks", "rows"):
         assert {f"engine/native/_{part}.so", f"engine/native/{part}.c"} <= set(names)
     assert not wheel.name.endswith("-any.whl")
 
@@ -156,8 +157,9 @@ def test_wheel_without_a_compiler_is_for_every_platform(checkout):
         (native.FIELDS, MUTATIONS, 20_000, "buffers"),
         (native.CHECKS, MUTATIONS, 20_000, "buffers"),
         (native.ANSWERS, WRITING, 20_000, "claims"),
+        (native.ROWS, DAMAGED_ROWS, 20_000, "claims"),
     ],
-    ids=["fields", "checks", "answers"],
+    ids=["fields", "checks", "answers", "rows"],
 )
 def test_address_sanitizer_finds_nothing(tmp_path, skip_or_fail, part, script, count, what):
     sanitizer = subprocess.run(

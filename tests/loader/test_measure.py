@@ -6,6 +6,7 @@ from claimgate.v1 import score_pb2
 from loader import embedded, rows
 from loader.batch import Batch
 from loader.measure import measure_load_step
+from loader.opened import Opened, facts_of
 from loader.source import Leased
 
 
@@ -16,8 +17,8 @@ async def test_both_ways_are_timed_and_nothing_of_the_bare_one_stays(
     for number in range(20):
         leased = Leased(number, f"C{number}", 1, b"c" * 32, b"m", 1, b"sealed")
         claim, result = make_claim(f"C{number}"), score_pb2.ClaimResult()
-        payload = claim.SerializeToString()
-        claims.append(rows.load_claim(leased, claim, payload, result, (5, 9), vault, tenant))
+        opened = Opened(leased, claim.SerializeToString(), facts_of(claim))
+        claims.append(rows.load_claim(opened, result, (5, 9), vault, tenant))
 
     measured = await measure_load_step(
         [Batch(claims[:10]), Batch(claims[10:])],

@@ -14,7 +14,7 @@ from claimgate.v1.claim_pb2 import Claim
 from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 
 from loader import embedded, messages, progress, source
-from loader.messages import Opened
+from loader.opened import Opened, facts_of
 from loader.run import ServiceAtFaultError, run
 from loader.source import Leased, Submitted
 
@@ -314,7 +314,7 @@ async def test_a_killed_loader_neither_loses_nor_doubles(
 
 def item(number, member, size=100):
     leased = Leased(number, f"C{number}", 1, b"", member, 1, b"")
-    return Opened(leased, Claim(claim_id=f"C{number}"), bytes(size))
+    return Opened(leased, bytes(size), facts_of(Claim()))
 
 
 def shape(formed):
@@ -348,7 +348,7 @@ def test_only_bytes_cut_a_member():
 def test_a_message_is_the_request_that_its_claims_make():
     claims = [Claim(claim_id="C1"), Claim(claim_id="C2" * 200), Claim(claim_id="C3")]
     opened = [
-        Opened(item(number, b"a").leased, claim, claim.SerializeToString())
+        Opened(item(number, b"a").leased, claim.SerializeToString(), facts_of(claim))
         for number, claim in enumerate(claims)
     ]
 

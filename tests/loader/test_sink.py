@@ -15,6 +15,7 @@ from loader import embedded, rows, sink
 from loader.batch import Batch, BatchConflictError, SinkError
 from loader.failed_words import Category
 from loader.link import Link
+from loader.opened import Opened, facts_of
 from loader.sink import Sink
 from loader.source import Leased
 
@@ -48,8 +49,8 @@ def scored(vault, tenant, make_claim):
             result.hits.add(rule_id="NCCI_MUE", line_numbers=[1], evidence={"limit": "1"})
         for line in claim.lines:
             result.lines.add(line_number=line.line_number, allowed_cents=99, rvu_total_e4=26_811)
-        payload = claim.SerializeToString()
-        return rows.load_claim(leased, claim, payload, result, (5, 9), vault, tenant)
+        opened = Opened(leased, claim.SerializeToString(), facts_of(claim))
+        return rows.load_claim(opened, result, (5, 9), vault, tenant)
 
     return make
 
@@ -253,10 +254,8 @@ async def test_one_bad_row_costs_one_claim_and_names_its_column(
         claim = make_claim("BAD")
         del claim.lines[:]
         claim.lines.extend(lines)
-        sent = claim.SerializeToString()
-        bad = rows.load_claim(
-            bad.leased, claim, sent, score_pb2.ClaimResult(), (5, 9), vault, tenant
-        )
+        opened = Opened(bad.leased, claim.SerializeToString(), facts_of(claim))
+        bad = rows.load_claim(opened, score_pb2.ClaimResult(), (5, 9), vault, tenant)
 
     loaded = await load(Batch([scored("C1"), bad, scored("C2")]))
 
@@ -397,8 +396,8 @@ async def test_decimals_arrive_to_the_last_digit(
     claim.lines.append(line)
     result = score_pb2.ClaimResult(lines=[price])
 
-    leased, sent = scored("C1").leased, claim.SerializeToString()
-    await load(Batch([rows.load_claim(leased, claim, sent, result, (5, 9), vault, tenant)]))
+    opened = Opened(scored("C1").leased, claim.SerializeToString(), facts_of(claim))
+    await load(Batch([rows.load_claim(opened, result, (5, 9), vault, tenant)]))
 
     [row] = await production.fetch("SELECT * FROM claim_lines WHERE tenant_id = $1", tenant)
     assert row["units"] == Decimal(units_milli) / 1_000

@@ -254,18 +254,6 @@ def two_versions(tmp_path: Path, second_model: Callable[[Path], None]) -> Path:
     return folder
 
 
-@pytest.fixture
-def until() -> Callable[[Callable[[], bool]], Awaitable[None]]:
-    """Wait until something holds; fails after 10 seconds."""
-
-    async def wait(holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not holds():  # noqa: ASYNC110 - what is waited for has no event
-                await asyncio.sleep(0.005)
-
-    return wait
-
-
 class MemcachedProcess:
     """A memcached on a port of its own, which it keeps when it is started again."""
 

@@ -1,10 +1,15 @@
 """The service's database: one tenant's rows in a transaction, and a server that is out is said."""
 
+import asyncio
+
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from loader import embedded
+from server import database as database_module
 from server.database import Database, open_database
+from server.database_metrics import DatabaseMetrics
 from server.errors import DatabaseUnavailableError
 from server.settings import SettingsError
 
@@ -70,3 +75,41 @@ async def test_role_that_row_level_security_does_not_bind_is_refused(postgres):
     with pytest.raises(SettingsError, match="BYPASSRLS"):
         async with open_database(url, connections_max=1, query_s=5):
             pass
+
+
+async def test_use_of_connections_is_counted(postgres, tenant):
+    registry = CollectorRegistry()
+    metrics = DatabaseMetrics(registry).of("production", 1)
+    url = postgres.loading_url(embedded.PRODUCTION)
+
+    def value(name):
+        return registry.get_sample_value(f"claimgate_database_{name}", {"database": "production"})
+
+    async with open_database(url, connections_max=1, query_s=5, metrics=metrics) as database:
+        async with database.transaction(tenant):
+            assert value("connections_busy") == 1
+            waiting = asyncio.create_task(tenant_of(database, tenant))
+            await asyncio.sleep(0.05)
+        await waiting
+
+    assert value("connections_busy") == 0
+    assert value("connections_max") == 1
+    assert value("wait_seconds_count") == value("held_seconds_count") == 2
+    assert value("wait_seconds_sum") >= 0.04
+
+
+async def test_question_without_a_connection_in_time_is_counted(postgres, tenant, monkeypatch):
+    registry = CollectorRegistry()
+    metrics = DatabaseMetrics(registry).of("history", 1)
+    url = postgres.loading_url(embedded.PRODUCTION)
+    monkeypatch.setattr(database_module, "_CONNECT_S", 0.5)
+
+    async with (
+        open_database(url, connections_max=1, query_s=5, metrics=metrics) as database,
+        database.transaction(tenant),
+    ):
+        with pytest.raises(DatabaseUnavailableError, match="TimeoutError"):
+            await tenant_of(database, tenant)
+
+    timeouts = "claimgate_database_wait_timeouts_total"
+    assert registry.get_sample_value(timeouts, {"database": "history"}) == 1

@@ -17,6 +17,7 @@ from loader import batch as batches
 from loader import embedded, rows, sink
 from loader.link import Link
 from loader.lookup import MEMBER, Lookup
+from loader.opened import Opened, facts_of
 from loader.source import Leased
 from loader.vault import Vault
 from server.database import open_database
@@ -85,8 +86,8 @@ def load(postgres, tenant):
                     line_number=line.line_number,
                     disposition=score_pb2.DISPOSITION_DENY if deny else score_pb2.DISPOSITION_PAY,
                 )
-            payload = sent.SerializeToString()
-            batch.claims.append(rows.load_claim(leased, sent, payload, result, (1, 0), vault, of))
+            opened = Opened(leased, sent.SerializeToString(), facts_of(sent))
+            batch.claims.append(rows.load_claim(opened, result, (1, 0), vault, of))
         async with Link(postgres.loading_url(embedded.PRODUCTION), attempts=1) as link:
             loaded = await sink.Sink(link, of).load(batch)
         assert loaded.loaded == len(claims)

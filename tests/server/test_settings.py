@@ -180,3 +180,8 @@ def test_every_setting_is_on_the_page_of_operating():
 
     missing = {name for name in Settings.model_fields if f"`{name}`" not in page}
     assert not missing
+
+
+def test_replica_without_what_it_is_a_replica_of_is_refused(tmp_path):
+    with pytest.raises(ValidationError, match="set both, or neither"):
+        Settings(reference=tmp_path, history_url="postgresql:///replica")

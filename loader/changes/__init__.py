@@ -1,0 +1,1 @@
+"""Committed results, told to others: each once, in the order of commits, from where they are."""

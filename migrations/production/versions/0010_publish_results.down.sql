@@ -1,0 +1,2 @@
+DROP PUBLICATION claimgate_results;
+DROP INDEX claim_results_batch;
