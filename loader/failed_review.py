@@ -174,10 +174,15 @@ def _not_allowed(allowed: Sequence[FailedStatus]) -> str:
 
 _LOADED: Final = "it was loaded, and stays so"
 _COUNT: Final = f"SELECT count(*) FROM failed_claims WHERE {WHERE}"  # noqa: S608
+# Locked in the order of their numbers, so that two people wait for each other in turn.
 _CHOOSE: Final = f"""
 SELECT failed_id, status,
     status = 'resolved' AND (resolved_batch_id IS NOT NULL OR resolved_by = 'loader') AS loaded
-FROM failed_claims WHERE {WHERE} ORDER BY urgency DESC, failed_id LIMIT ${PARAMETERS + 1} FOR UPDATE
+FROM failed_claims
+WHERE tenant_id = $1 AND status = ANY($4::text[]) AND failed_id IN (
+    SELECT failed_id FROM failed_claims WHERE {WHERE}
+    ORDER BY urgency DESC, failed_id LIMIT ${PARAMETERS + 1})
+ORDER BY failed_id FOR UPDATE
 """  # noqa: S608
 _RETRY: Final = """
 UPDATE failed_claims SET next_attempt_at = now(), updated_at = now()

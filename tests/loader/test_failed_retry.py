@@ -444,3 +444,30 @@ def test_a_claim_in_a_failure_is_not_shown():
     shown = repr(FailedClaim(leased, Category.VALIDATION, "score", [], claim))
 
     assert "Canarysson" not in shown
+
+
+async def test_a_step_that_lost_to_a_deadlock_is_done_again(failing, links, tenant, failed):
+    await failing("reject-1", "reject-2")
+    first, second = [row["failed_id"] for row in await failed()]
+    lock = "SELECT FROM failed_claims WHERE failed_id = $1 FOR UPDATE"
+    both_have_one = asyncio.Barrier(2)
+    tries = Counter()
+
+    def crossing(name, ids):
+        async def step(connection):
+            tries[name] += 1
+            async with tenant_transaction(connection, tenant):
+                await connection.fetch(lock, ids[0])
+                if tries[name] == 1:
+                    await both_have_one.wait()
+                await connection.fetch(lock, ids[1])
+
+        return step
+
+    async with Link(links[0]._url, attempts=3) as other:
+        await asyncio.gather(
+            links[0].run(crossing("a", (first, second))),
+            other.run(crossing("b", (second, first))),
+        )
+
+    assert tries.total() == 3
