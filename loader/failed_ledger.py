@@ -119,10 +119,14 @@ def _row(failed: FailedClaim, there: _Rows, backoff: Backoff) -> tuple[object, .
 
 
 def _before(content: bytes, rows: Sequence[Open]) -> Open | None:
-    """Return the row that a content belongs to: its own, or that of the claim it is a repair of."""
-    own = [row for row in rows if row.content_sha256 == content]
+    """Return the row that a content belongs to: the one that resubmitted it, or its own.
+
+    A claim may be repaired to what its submitter has sent too, and what failed as well.
+    """
     repaired = [row for row in rows if row.resubmitted_sha256 == content]
-    return next(iter([*own, *repaired]), None)
+    waiting = [row for row in repaired if row.status is FailedStatus.RESUBMITTED]
+    own = [row for row in rows if row.content_sha256 == content]
+    return next(iter([*waiting, *own, *repaired]), None)
 
 
 def next_step(

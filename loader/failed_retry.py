@@ -181,7 +181,8 @@ class Retrier:
         """Settle resubmitted claims that staging has ended, though no load told production.
 
         So ends a test claim, which is scored and never loaded. A claim that staging does not have
-        any more is due again. Returns how many were settled.
+        any more is due again, and one that failed there stands where it stood. Returns how many
+        were settled.
         """
         claims = await self._production.run(self._under_way)
         if not claims:
@@ -189,6 +190,7 @@ class Retrier:
         found = await self._staging.run(lambda c: self._statuses(c, claims))
         ended = [claim.failed_id for claim in claims if found.get(claim.failed_id) in _ENDED]
         lost = [claim.failed_id for claim in claims if claim.failed_id not in found]
+        failed = [claim.failed_id for claim in claims if found.get(claim.failed_id) == "failed"]
 
         async def settle(connection: Connection) -> None:
             async with tenant_transaction(connection, self._tenant):
@@ -196,6 +198,7 @@ class Retrier:
                 await connection.execute(AS_PRINCIPAL, LOADER)
                 await connection.execute(_SETTLE, self._tenant, ended)
                 await connection.execute(_DUE_AGAIN, self._tenant, lost)
+                await connection.execute(_FAILED_UNHEARD, self._tenant, failed)
 
         await self._production.run(settle)
         return len(ended)
@@ -290,6 +293,14 @@ WHERE tenant_id = $1 AND failed_id = ANY($2::bigint[]) AND status = 'resubmitted
 _DUE_AGAIN: Final = """
 UPDATE failed_claims
 SET status = CASE assignee WHEN '' THEN 'open' ELSE 'assigned' END, next_attempt_at = now(),
+    updated_at = now()
+WHERE tenant_id = $1 AND failed_id = ANY($2::bigint[]) AND status = 'resubmitted'
+    AND lease_until IS NULL
+"""
+# Its reasons are those of another row of the same content; a person looks at both.
+_FAILED_UNHEARD: Final = """
+UPDATE failed_claims
+SET status = CASE assignee WHEN '' THEN 'open' ELSE 'assigned' END, retries = retries + 1,
     updated_at = now()
 WHERE tenant_id = $1 AND failed_id = ANY($2::bigint[]) AND status = 'resubmitted'
     AND lease_until IS NULL

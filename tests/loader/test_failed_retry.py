@@ -70,7 +70,7 @@ def due(production, tenant):
 def heal(scorer, monkeypatch):
     """Let the service accept what it refused: claims are judged by their id no more."""
 
-    def make():
+    def make(patch=monkeypatch):
         from claimgate.v1 import score_pb2
 
         async def judge(batch, context):
@@ -84,7 +84,7 @@ def heal(scorer, monkeypatch):
                 for claim in batch.claims
             ]
 
-        monkeypatch.setattr(scorer, "_judge_all", judge)
+        patch.setattr(scorer, "_judge_all", judge)
 
     return make
 
@@ -471,3 +471,134 @@ async def test_a_step_that_lost_to_a_deadlock_is_done_again(failing, links, tena
         )
 
     assert tries.total() == 3
+
+
+async def test_a_repair_that_equals_what_the_submitter_sent_and_failed_too_comes_back(
+    failing, failed, make_claim, vault, links, tenant, settings, production
+):
+    twice, once = make_claim("reject-1"), make_claim("reject-1")
+    twice.lines[1].line_number = 1
+    await failing(twice)
+    await failing(once)
+    await production.execute(
+        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
+        tenant,
+        json.dumps([{"field": "lines[1].line_number", "code": "V08", "message": "repeats"}]),
+    )
+    first, second = await failed()
+
+    async def apply(connection):
+        async with tenant_transaction(connection, tenant):
+            await repair(connection, vault, tenant, first["failed_id"])
+
+    await links[0].run(apply)
+    await run(settings)
+
+    rows = await failed()
+    assert rows[0]["resubmitted_sha256"] == second["content_sha256"]
+    assert [(row["status"], row["retries"]) for row in rows] == [("open", 1), ("open", 0)]
+
+
+async def test_a_failure_that_production_did_not_hear_of_is_settled(
+    failing, failed, due, retrier, production, tenant
+):
+    await failing("reject-1")
+    await production.execute(
+        "UPDATE failed_claims SET status = 'resubmitted', resubmitted_sha256 = content_sha256 "
+        "WHERE tenant_id = $1",
+        tenant,
+    )
+
+    await retrier().settle_unheard()
+
+    [row] = await failed()
+    assert (row["status"], row["retries"]) == ("open", 1)
+
+
+class Fuse:
+    """Dies at the nth moment between steps: before one, or after it."""
+
+    def __init__(self, moments):
+        self.left = moments
+
+    def tick(self):
+        self.left -= 1
+        if self.left < 0:
+            raise DiedError
+
+
+class DiedError(Exception):
+    """As if the process had been killed."""
+
+
+def dying_link(fuse):
+    class Dying(Link):
+        opened = False
+
+        async def __aenter__(self):
+            await super().__aenter__()
+            self.opened = True
+            return self
+
+        async def run(self, step):
+            if self.opened:
+                fuse.tick()
+            done = await super().run(step)
+            if self.opened:
+                fuse.tick()
+            return done
+
+    return Dying
+
+
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.full)])
+async def test_wherever_a_loader_dies_each_claim_is_loaded_once_and_its_row_resolved(
+    every,
+    failing, failed, due, heal, settings, make_claim, vault, links, tenant, production, staging,
+    monkeypatch,
+):  # fmt: skip
+    """Kills the whole run, retries and all, at every moment between two steps on a database."""
+    broken = make_claim("reject-repaired")
+    broken.lines[1].line_number = 1
+    quick = settings.model_copy(update={"lease_s": 0.001, "retry_lease_s": 0.001})
+    for moment in range(every // 2, 100, every):
+        again = make_claim(f"reject-{moment}")
+        broken.claim_id = f"reject-repaired-{moment}"
+        with monkeypatch.context() as sick:
+            await failing(again, broken)
+            await production.execute(
+                "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1 AND status = 'open'",
+                tenant,
+                json.dumps([{"field": "lines", "code": "V08", "message": "repeats"}]),
+            )
+            rows = [row for row in await failed() if row["status"] == "open"]
+
+            async def apply(connection, rows=rows):
+                async with tenant_transaction(connection, tenant):
+                    for row in rows:
+                        await repair(connection, vault, tenant, row["failed_id"])
+
+            await links[0].run(apply)
+            await due()
+            heal(sick)
+            fuse = Fuse(moment)
+            sick.setattr("loader.run.Link", dying_link(fuse))
+            died = False
+            try:
+                await run(quick)
+            except DiedError:
+                died = True
+            sick.setattr("loader.run.Link", Link)
+            async with asyncio.timeout(20):
+                while {row["status"] for row in await failed()} != {"resolved"}:
+                    await run(quick)
+
+        loaded = await production.fetch(
+            "SELECT claim_id, count(*) AS times FROM claims WHERE tenant_id = $1 GROUP BY 1", tenant
+        )
+        assert {row["times"] for row in loaded} == {1}
+        assert len(loaded) == len(await failed())
+        assert {row["retries"] for row in await failed()} == {0}
+        if not died:
+            break
+    assert moment > 10
