@@ -17,6 +17,8 @@ CONNECTION_LOST: Final = (
     asyncpg.CrashShutdownError,
     OSError,
 )
+_REPEATED: Final = (*CONNECTION_LOST, asyncpg.DeadlockDetectedError)
+"""After these a step is tried again: what it did was taken back, or will be found done."""
 _CONNECT_S: Final = 10.0
 _SERVER_SETTINGS: Final = {
     "application_name": "claimgate-loader",
@@ -80,11 +82,12 @@ class Link:
     async def run(self, step: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         """Do a step; from its start on a new connection, where the old one was lost on the way.
 
+        So is one that Postgres chose to end a deadlock with another, such as a person's change.
         The step's transaction may have been committed without the news of it arriving: a step has
         to bear repetition.
         """
         async for attempt in stamina.retry_context(
-            on=CONNECTION_LOST, attempts=self._attempts, timeout=None, wait_max=2.0
+            on=_REPEATED, attempts=self._attempts, timeout=None, wait_max=2.0
         ):
             with attempt:
                 return await step(await self._open())

@@ -7,6 +7,7 @@ from typing import Final
 import asyncpg
 
 from loader.batch import Batch, SinkError
+from loader.failed_words import Category
 from loader.fitness import faults
 from loader.rows import FailedClaim
 
@@ -23,7 +24,9 @@ def without_unfit(batch: Batch) -> list[Batch]:
     """Return the batch with its unfit claims set aside; nothing where none is known to be unfit."""
     found = [(item, faults(item)) for item in batch.claims]
     unfit = [
-        FailedClaim(item.leased, "database", "load", reasons) for item, reasons in found if reasons
+        FailedClaim(item.leased, Category.DATA_REFUSED, "load", reasons, item.opened.claim())
+        for item, reasons in found
+        if reasons
     ]
     if not unfit:
         return []
@@ -43,7 +46,7 @@ def cut(batch: Batch, error: Exception) -> list[Batch]:
         raise SinkError(
             "the database refuses the failed claims themselves; see the cause"
         ) from error
-    alone = batch.claims[0].leased
+    alone = batch.claims[0]
     reason = {
         "field": _column(error),
         "code": type(error).__name__,
@@ -53,7 +56,12 @@ def cut(batch: Batch, error: Exception) -> list[Batch]:
         replace(
             batch,
             claims=[],
-            failed=[*batch.failed, FailedClaim(alone, "database", "load", [reason])],
+            failed=[
+                *batch.failed,
+                FailedClaim(
+                    alone.leased, Category.DATA_REFUSED, "load", [reason], alone.opened.claim()
+                ),
+            ],
         )
     ]
 

@@ -27,8 +27,11 @@ from grpc import StatusCode
 
 from loader import source
 from loader.batch import Batch, Loaded
+from loader.failed_retry import retrier
+from loader.failed_words import Category
 from loader.link import CONNECTION_LOST, Link
 from loader.messages import Message, form, read
+from loader.opened import Opened
 from loader.progress import (
     BatchLoaded,
     ClaimsFailed,
@@ -39,7 +42,7 @@ from loader.progress import (
     Tally,
     ignore,
 )
-from loader.rows import DECISION, OF_SERVICE, FailedClaim, load_claim, provenance_row, rejected
+from loader.rows import DECISION, FailedClaim, load_claim, provenance_row, rejected
 from loader.settings import LoaderSettings
 from loader.sink import Sink
 from loader.source import Leased, Status
@@ -71,9 +74,9 @@ async def run(
     settings: LoaderSettings,
     progress: Progress = ignore,
     *,
-    open_sink: Callable[[Link, str], Loads] = Sink,
+    open_sink: Callable[[Link, str], Loads] | None = None,
 ) -> Summary:
-    """Score and load every pending claim of the tenant; return what was done.
+    """Score and load every pending claim of the tenant, and failed ones that are due.
 
     Args:
         settings: Databases, service, key and sizes.
@@ -86,16 +89,19 @@ async def run(
     """
     vault = settings.vault()
     attempts = settings.database_attempts
+    open_sink = open_sink or partial(Sink, backoff=settings.backoff())
     async with (
         Client(settings.service_address) as client,
         Link(settings.staging_url, attempts=attempts) as leasing,
         Link(settings.staging_url, attempts=attempts) as finishing,
         AsyncExitStack() as stack,
     ):
-        sinks = []
-        for _ in range(settings.load_connections):
-            link = Link(settings.production_url, attempts=attempts)
-            sinks.append(open_sink(await stack.enter_async_context(link), settings.tenant))
+        links = [
+            await stack.enter_async_context(Link(settings.production_url, attempts=attempts))
+            for _ in range(settings.load_connections)
+        ]
+        await retrier(settings, vault, links[0], leasing).retry_due()
+        sinks = [open_sink(link, settings.tenant) for link in links]
         run_once = _Run(settings, progress, vault, client, leasing, finishing, sinks)
         with _rare_collections():
             return await run_once.until_done()
@@ -308,7 +314,7 @@ class _Run:
             if not _fault_of_a_claim(error):
                 raise
             if len(message.claims) == 1:
-                await self._blame(message.claims[0].leased, error)
+                await self._blame(message.claims[0], error)
                 return
             for half in message.halves():
                 await self._score_apart(half)
@@ -326,10 +332,10 @@ class _Run:
                 await asyncio.sleep(error.retry_after_s)
         return await self._client.score_batch(message.batch())
 
-    async def _blame(self, leased: Leased, error: CallError) -> None:
+    async def _blame(self, opened: Opened, error: CallError) -> None:
         """Set a claim aside that every call fails on which it is in."""
         self._count_blamed(error)
-        await self._set_aside(_refused_by_service(leased, error))
+        await self._set_aside(_refused_by_service(opened, error))
 
     def _count_blamed(self, error: Exception) -> None:
         """Count a claim that the service failed on; of too many, the service is the cause."""
@@ -363,8 +369,8 @@ class _Run:
         batch.provenances[rests_on[0]] = releases
         for opened, result in zip(message.claims, results, strict=True):
             if result.decision == score_pb2.DECISION_REJECT:
-                failed = rejected(opened.leased, result)
-                if failed.category == OF_SERVICE:
+                failed = rejected(opened, result)
+                if failed.category is Category.SERVICE_FAULT:
                     self._count_blamed(ServiceAtFaultError(self._blamed + 1))
                 batch.failed.append(failed)
             elif opened.facts.is_test:
@@ -467,17 +473,17 @@ def _exhausted(leased: Leased) -> FailedClaim:
         "message": f"leased {leased.attempts - 1} times without an end; "
         "look at the loader's log, then submit it again",
     }
-    return FailedClaim(leased, "attempts", "score", [reason])
+    return FailedClaim(leased, Category.ATTEMPTS_EXHAUSTED, "score", [reason])
 
 
-def _refused_by_service(leased: Leased, error: CallError) -> FailedClaim:
+def _refused_by_service(opened: Opened, error: CallError) -> FailedClaim:
     """Return the failure of a claim that ends every call it is in."""
     reason = {
         "field": "",
         "code": error.reason or error.code.name,
         "message": "the service fails on this claim alone; its log has the cause",
     }
-    return FailedClaim(leased, OF_SERVICE, "score", [reason])
+    return FailedClaim(opened.leased, Category.SERVICE_FAULT, "score", [reason], opened.claim())
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

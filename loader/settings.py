@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from loader.failed_backoff import Backoff
+from loader.failed_repair_steps import STEPS
 from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
 from loader.vault import Vault
 
@@ -117,3 +119,32 @@ class LoaderSettings(StagingSettings):
 
     database_attempts: int = Field(default=5, ge=1)
     """How often a database step is tried when the connection is lost."""
+
+    retry_wait_s: float = Field(default=60.0, gt=0)
+    """Longest wait before a failed claim is tried again by itself; each retry doubles it."""
+
+    retry_wait_s_max: float = Field(default=86_400.0, gt=0)
+    """Longest such wait; half of a wait is certain, the other half drawn by lot."""
+
+    retries_max: int = Field(default=5, ge=1)
+    """Retries that may fail; then a claim is dead until a person takes it up."""
+
+    retry_lease_s: float = Field(default=300.0, gt=0)
+    """How long a retrier may take to put claims back into staging before another one may."""
+
+    repair_steps: tuple[str, ...] = ()
+    """Repair steps that are applied without being asked, as a JSON list; none unless named."""
+
+    @field_validator("repair_steps")
+    @classmethod
+    def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse the name of a step that does not exist."""
+        if unknown := sorted(set(steps) - set(STEPS)):
+            raise ValueError(
+                f"there is no repair step {unknown[0]!r}; expected some of {', '.join(STEPS)}"
+            )
+        return steps
+
+    def backoff(self) -> Backoff:
+        """Return when failed claims are tried again."""
+        return Backoff(self.retry_wait_s, self.retry_wait_s_max, self.retries_max)

@@ -21,6 +21,8 @@ from loader.batch import (
     id_of,
 )
 from loader.copy_format import HEADER, TRAILER
+from loader.failed_backoff import Backoff
+from loader.failed_ledger import resolve_loaded, write_failed
 from loader.history_rows import HISTORY_COLUMNS, history_rows
 from loader.link import Link
 from loader.refused import DATA_REFUSED, cut, without_unfit
@@ -29,13 +31,11 @@ from loader.rows import (
     HIT_COLUMNS,
     LINE_COLUMNS,
     RESULT_COLUMNS,
-    FailedClaim,
     LoadClaim,
     Owner,
-    failed_row,
 )
 from loader.rows_native import claim_rows, hit_rows, line_rows, result_rows
-from loader.settled import Key, Settled, Stored, each_key_once, key_of, outcomes_of, settle
+from loader.settled import Key, Settled, Stored, each_key_once, held_of, key_of, outcomes_of, settle
 from loader.source import days, rows_of, tenant_transaction
 
 Connection = asyncpg.Connection
@@ -44,10 +44,11 @@ Connection = asyncpg.Connection
 class Sink:
     """Loads batches for one tenant."""
 
-    def __init__(self, link: Link, tenant: str) -> None:
-        """Name the database and the tenant."""
+    def __init__(self, link: Link, tenant: str, backoff: Backoff | None = None) -> None:
+        """Name the database, the tenant, and when failed claims are tried again."""
         self._link = link
         self._tenant = tenant
+        self._backoff = backoff or Backoff()
         self._months: set[tuple[int, int]] = set()
 
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
@@ -55,7 +56,7 @@ class Sink:
         await self._make_months({item.opened.facts.service_from for item in batch.claims})
         try:
             return await self._link.run(
-                lambda connection: _load(connection, self._tenant, batch, batch_id)
+                lambda connection: _load(connection, self._tenant, batch, batch_id, self._backoff)
             )
         except DATA_REFUSED as error:
             return await self._load_parts(without_unfit(batch) or cut(batch, error))
@@ -95,7 +96,9 @@ _MAKE_PARTITIONS: Final = "SELECT make_partitions($1, $1)"
 # One transaction. ---------------------------------------------------------------------------------
 
 
-async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None) -> Loaded:
+async def _load(
+    connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None, backoff: Backoff
+) -> Loaded:
     """Load a batch in one transaction; one that is in the ledger answers with its receipt."""
     digest = batch.sha256()
     batch_id = batch_id or id_of(digest)
@@ -106,7 +109,7 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
         if not await connection.fetchval(
             _ENTER, tenant, batch_id, digest, len(batch), batch.started_at
         ):
-            return await _replay(connection, tenant, batch, batch_id)
+            return await _replay(connection, tenant, batch, batch_id, backoff)
         claims, twice = each_key_once(batch.claims)
         owner = Owner.of(tenant, batch_id)
         await _copy(connection, "load_claims", claims, owner)
@@ -126,7 +129,8 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
             )
         settled = settle([item for item in claims if key_of(item) in stored] + twice, stored, fresh)
         failed = batch.failed + settled.failed
-        await _write_failed(connection, tenant, batch_id, failed)
+        await write_failed(connection, tenant, batch_id, failed, backoff)
+        await resolve_loaded(connection, tenant, batch_id, held_of(claims, settled))
         receipt = await _close(connection, tenant, batch_id, batch, fresh, settled)
     return Loaded(
         receipts=[receipt],
@@ -138,7 +142,9 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
     )
 
 
-async def _replay(connection: Connection, tenant: str, batch: Batch, batch_id: UUID) -> Loaded:
+async def _replay(
+    connection: Connection, tenant: str, batch: Batch, batch_id: UUID, backoff: Backoff
+) -> Loaded:
     """Answer for a batch that was loaded before."""
     ledger = await connection.fetchrow(_LEDGER, tenant, batch_id)
     if ledger is None:
@@ -148,6 +154,9 @@ async def _replay(connection: Connection, tenant: str, batch: Batch, batch_id: U
     stored = {row.key: row for row in await _stored(connection, tenant, batch.claims)}
     settled = settle(batch.claims, stored, [])
     failed = batch.failed + settled.failed
+    # The same claims may have been resubmitted since: a claim that fails alone is the same batch.
+    await write_failed(connection, tenant, batch_id, failed, backoff)
+    await resolve_loaded(connection, tenant, batch_id, held_of(batch.claims, settled))
     return Loaded(
         receipts=[_receipt(batch_id, ledger)],
         outcomes=outcomes_of([], settled.already, failed),
@@ -318,29 +327,6 @@ async def _merge(connection: Connection, fresh: Sequence[LoadClaim]) -> None:
         merged = rows_of(await connection.execute(statement)) if expected else 0
         if merged != expected:
             raise CountMismatchError(statement.split()[2], expected, merged)
-
-
-_WRITE_FAILED: Final = """
-INSERT INTO failed_claims (tenant_id, batch_id, claim_id, claim_version, content_sha256,
-    failure_category,
-    processing_stage, reasons, payload_encrypted, attempts)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10)
-ON CONFLICT (tenant_id, claim_id, claim_version, content_sha256) DO UPDATE
-SET batch_id = excluded.batch_id, failure_category = excluded.failure_category,
-    processing_stage = excluded.processing_stage, reasons = excluded.reasons, attempts =
-    excluded.attempts,
-    status = 'open', updated_at = now()
-"""
-
-
-async def _write_failed(
-    connection: Connection, tenant: str, batch_id: UUID, failed: Sequence[FailedClaim]
-) -> None:
-    """Keep the claims that failed, each with all its reasons."""
-    if failed:
-        await connection.executemany(
-            _WRITE_FAILED, [(tenant, batch_id, *failed_row(item)) for item in failed]
-        )
 
 
 _OUTBOX: Final = """

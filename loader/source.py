@@ -74,6 +74,7 @@ class Leased(NamedTuple):
     member_key: bytes
     attempts: int
     payload_encrypted: bytes
+    total_charge_cents: int = 0
 
 
 @asynccontextmanager
@@ -227,9 +228,10 @@ WITH picked AS MATERIALIZED (
     RETURNING s.staging_id, s.member_key, s.attempts, s.priority
 )
 SELECT lent.staging_id, c.claim_id, c.claim_version, c.content_sha256, lent.member_key,
-    lent.attempts, c.payload_encrypted
+    lent.attempts, c.payload_encrypted, c.total_charge_cents
 FROM lent CROSS JOIN LATERAL (
-    SELECT claim_id, claim_version, content_sha256, payload_encrypted FROM claims
+    SELECT claim_id, claim_version, content_sha256, payload_encrypted, total_charge_cents
+    FROM claims
     WHERE tenant_id = $1 AND staging_id = lent.staging_id
     OFFSET 0
 ) AS c

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
+from claimgate.v1.claim_service_pb2_grpc import (
+    ClaimServiceServicer,
+    add_ClaimServiceServicer_to_server,
+)
 from claimgate.v1.reference_service_pb2_grpc import (
     ReferenceServiceServicer,
     add_ReferenceServiceServicer_to_server,
@@ -15,6 +19,8 @@ from claimgate.v1.reference_service_pb2_grpc import (
 
 from server.address import Address
 from server.batcher import Batcher
+from server.failed_claims import SERVICE as CLAIM_SERVICE
+from server.failed_claims import ClaimServicer
 from server.interceptors import Edge
 from server.metrics import Metrics
 from server.passes import Gather, Passes
@@ -38,6 +44,7 @@ class Parts:
     reference: ReferenceServiceServicer
     gather: Gather
     metrics: Metrics
+    claims: ClaimServiceServicer = field(default_factory=ClaimServicer)
 
 
 @dataclass(slots=True)
@@ -63,7 +70,9 @@ async def serving(
             service = Serving("", batcher)
             server = _server(settings, parts, share_port=share_port)
             _add_services(server, settings, parts, service, thread)
-            health = add_standard_services(server, (SCORING_SERVICE, REFERENCE_SERVICE))
+            health = add_standard_services(
+                server, (SCORING_SERVICE, REFERENCE_SERVICE, CLAIM_SERVICE)
+            )
             service.address = _listen(server, settings)
             await server.start()
             await health.serving()
@@ -121,6 +130,7 @@ def _add_services(
     )
     scoring.add_to(server)
     add_ReferenceServiceServicer_to_server(parts.reference, server)
+    add_ClaimServiceServicer_to_server(parts.claims, server)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import grpc
@@ -15,7 +17,12 @@ from claimgate.v1.scoring_service_pb2_grpc import (
 )
 
 from loader import embedded
+from loader.failed_backoff import Backoff
+from loader.failed_ledger import write_failed
+from loader.failed_words import Category
+from loader.rows import FailedClaim
 from loader.settings import LoaderSettings
+from loader.source import PAYLOAD_COLUMN, Leased, tenant_transaction
 from loader.vault import Vault
 
 KEY = bytes(range(32))
@@ -195,3 +202,45 @@ def settings(postgres: embedded.EmbeddedPostgres, tenant: str, scorer: Scorer) -
         lease_claims=25,
         message_claims=10,
     )
+
+
+@pytest.fixture
+async def loading(postgres: embedded.EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to production as the loader, which sees what its tenant may see."""
+    connection = await asyncpg.connect(postgres.loading_url(embedded.PRODUCTION))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def add_failed(
+    loading: asyncpg.Connection, tenant: str, vault: Vault, make_claim: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return a writer of failed claims, as a load writes them; gives the failed id."""
+
+    async def add(
+        claim: claim_pb2.Claim | str,
+        category: Category = Category.VALIDATION,
+        code: str = "V08",
+        *,
+        of: str = tenant,
+    ) -> int:
+        if isinstance(claim, str):
+            claim = make_claim(claim)
+        payload = claim.SerializeToString(deterministic=True)
+        digest = sha256(payload).digest()
+        sealed = vault.seal(payload, of, PAYLOAD_COLUMN, digest.hex())
+        leased = Leased(1, claim.claim_id, claim.claim_version or 1, digest, b"m", 1, sealed)
+        reasons = [{"field": "lines", "code": code, "message": "is wrong"}]
+        failed = FailedClaim(leased, category, "score", reasons, claim)
+        async with tenant_transaction(loading, of):
+            await write_failed(loading, of, uuid4(), [failed], Backoff())
+            return await loading.fetchval(
+                "SELECT failed_id FROM failed_claims WHERE tenant_id = $1 AND claim_id = $2 "
+                "AND content_sha256 = $3",
+                of,
+                claim.claim_id,
+                digest,
+            )
+
+    return add

@@ -70,7 +70,7 @@ async def test_a_refused_claim_is_kept_with_every_reason(
 
     [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
     assert [reason["code"] for reason in json.loads(row["reasons"])] == ["V06", "V02"]
-    assert (row["processing_stage"], row["failure_category"]) == ("score", "structure")
+    assert (row["processing_stage"], row["failure_category"]) == ("score", "validation")
 
 
 async def test_a_claim_that_the_service_set_aside_failed_by_the_service(
@@ -81,7 +81,7 @@ async def test_a_claim_that_the_service_set_aside_failed_by_the_service(
     await run(settings)
 
     [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
-    assert (row["claim_id"], row["failure_category"]) == ("aside-1", "service")
+    assert (row["claim_id"], row["failure_category"]) == ("aside-1", "service_fault")
 
 
 async def test_test_claims_are_scored_and_never_written(
@@ -136,7 +136,7 @@ async def test_one_poisoned_claim_costs_itself_only(
     assert await count(production, tenant, "claims") == 44
     assert summary.failures == {"INTERNAL": 1}
     [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
-    assert (row["claim_id"], row["failure_category"]) == ("poison-1", "service")
+    assert (row["claim_id"], row["failure_category"]) == ("poison-1", "service_fault")
 
 
 async def test_a_service_that_fails_on_everything_ends_the_run(

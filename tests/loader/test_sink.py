@@ -13,6 +13,7 @@ from claimgate.v1 import claim_pb2, score_pb2
 
 from loader import embedded, rows, sink
 from loader.batch import Batch, BatchConflictError, SinkError
+from loader.failed_words import Category
 from loader.link import Link
 from loader.opened import Opened, facts_of
 from loader.sink import Sink
@@ -193,7 +194,7 @@ async def test_other_content_under_a_key_is_refused_with_a_reason(
 
     assert dict(loaded.outcomes)[other.leased.staging_id] == "failed"
     [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
-    assert (row["content_sha256"], row["failure_category"]) == (b"b" * 32, "content_conflict")
+    assert (row["content_sha256"], row["failure_category"]) == (b"b" * 32, "conflict")
     assert json.loads(row["reasons"])[0]["code"] == "CONTENT_CONFLICT"
     assert await count(production, tenant, "claims") == 1
 
@@ -202,10 +203,12 @@ async def test_a_failed_claim_is_one_row_however_often_it_fails(load, scored, pr
     leased = scored("C1").leased
     reasons = [{"field": "lines", "code": "V06", "message": "none, expected at least one"}] * 2
 
-    await load(Batch(failed=[rows.FailedClaim(leased, "structure", "score", reasons)]))
+    await load(Batch(failed=[rows.FailedClaim(leased, Category.VALIDATION, "score", reasons)]))
     await load(
         Batch(
-            failed=[rows.FailedClaim(leased._replace(attempts=2), "structure", "score", reasons)]
+            failed=[
+                rows.FailedClaim(leased._replace(attempts=2), Category.VALIDATION, "score", reasons)
+            ]
         ),
         uuid4(),
     )

@@ -19,7 +19,7 @@ from claimgate.command.adapt import adapt
 GROUP: Final = "claimgate.commands"
 _GROUP_HELP: Final = {
     "bench": "Measure on this machine, beside a reference in the same minute.",
-    "failed": "Claims that could not be loaded.",
+    "failed": "Claims that could not be loaded: list, show, repair, retry, assign, resolve.",
     "members": "What a payer keeps on file about members: load, show.",
     "policy": "How claims are decided: show, check, set, versions.",
     "reference": "Published tables: build, compare, list, show.",
