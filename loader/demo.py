@@ -16,7 +16,6 @@ from claimgate import resources
 from claimgate.command import display
 from claimgate.v1.claim_pb2 import Claim
 
-from loader.demo_failed import repair_and_reload
 from loader.demo_fees import load_sample_fees, use_of_fees
 from loader.embedded import (
     PRODUCTION,
@@ -25,6 +24,7 @@ from loader.embedded import (
     create_databases,
     embedded_postgres,
 )
+from loader.failed.demo import repair_and_reload
 from loader.intake_files import Taken, take_in
 from loader.migrate import upgrade
 from loader.places import prepared_snapshot, working_folder

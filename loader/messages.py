@@ -14,7 +14,7 @@ from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 from google.protobuf.message import DecodeError
 
 from engine.checks_native import claims_in
-from loader.failed_words import Category
+from loader.failed.words import Category
 from loader.framing import batch_of
 from loader.lookup import VaultError
 from loader.opened import Opened, facts_of, read_facts

@@ -7,7 +7,7 @@ from typing import Final
 import asyncpg
 
 from loader.batch import Batch, SinkError
-from loader.failed_words import Category
+from loader.failed.words import Category
 from loader.fitness import faults
 from loader.rows import FailedClaim
 

@@ -33,7 +33,7 @@ from loader.copy_format import (
     sized,
     text_field,
 )
-from loader.failed_words import Category
+from loader.failed.words import Category
 from loader.opened import Opened
 from loader.source import PRIORITY_MAX, Leased, Status
 from loader.vault import Vault

@@ -27,8 +27,8 @@ from grpc import StatusCode
 
 from loader import source
 from loader.batch import Batch, Loaded
-from loader.failed_retry import retrier
-from loader.failed_words import Category
+from loader.failed.retry import retrier
+from loader.failed.words import Category
 from loader.link import CONNECTION_LOST, Link
 from loader.messages import Message, form, read
 from loader.opened import Opened

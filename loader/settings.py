@@ -6,8 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from loader.failed_backoff import Backoff
-from loader.failed_repair_steps import STEPS
+from loader.failed.backoff import Backoff
+from loader.failed.repair_steps import STEPS
 from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
 from loader.vault import Vault
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from loader.failed_words import Category
+from loader.failed.words import Category
 from loader.rows import FailedClaim, LoadClaim
 from loader.source import Status
 

@@ -21,8 +21,8 @@ from loader.batch import (
     id_of,
 )
 from loader.copy_format import HEADER, TRAILER
-from loader.failed_backoff import Backoff
-from loader.failed_ledger import resolve_loaded, write_failed
+from loader.failed.backoff import Backoff
+from loader.failed.ledger import resolve_loaded, write_failed
 from loader.history_rows import HISTORY_COLUMNS, history_rows
 from loader.link import Link
 from loader.refused import DATA_REFUSED, cut, without_unfit

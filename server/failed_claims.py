@@ -10,12 +10,12 @@ from claimgate.v1.claim_service_pb2_grpc import ClaimServiceServicer
 from claimgate.v1.failed_claim_pb2 import FailedClaimOutcome, FailedClaimSelection
 from google.protobuf.message import DecodeError
 
-from loader import failed_review
-from loader.failed_filter import Cursor, FieldError
-from loader.failed_payload import claim_of
-from loader.failed_review import Chosen, Done
-from loader.failed_stats import DAYS, stats
-from loader.failed_store import get_failed, list_failed
+from loader.failed import review
+from loader.failed.filter import Cursor, FieldError
+from loader.failed.payload import claim_of
+from loader.failed.review import Chosen, Done
+from loader.failed.stats import DAYS, stats
+from loader.failed.store import get_failed, list_failed
 from loader.lookup import VaultError
 from loader.vault import Vault
 from server import failed_messages as messages
@@ -100,7 +100,7 @@ class ClaimServicer(ClaimServiceServicer):
         """Make failed claims due."""
 
         async def change(connection: "Connection", caller: Principal, chosen: Chosen) -> Done:
-            return await failed_review.retry(connection, caller.tenant, caller.name, chosen)
+            return await review.retry(connection, caller.tenant, caller.name, chosen)
 
         return pb.RetryFailedClaimsResponse(outcome=await self._change(request.selection, change))
 
@@ -110,7 +110,7 @@ class ClaimServicer(ClaimServiceServicer):
         """Give failed claims to a person."""
 
         async def change(connection: "Connection", caller: Principal, chosen: Chosen) -> Done:
-            return await failed_review.assign(
+            return await review.assign(
                 connection, caller.tenant, caller.name, chosen, request.assignee
             )
 
@@ -123,14 +123,10 @@ class ClaimServicer(ClaimServiceServicer):
         resolution = messages.resolution_in(request.resolution)
 
         async def change(connection: "Connection", caller: Principal, chosen: Chosen) -> Done:
-            done = await failed_review.resolve(
-                connection, caller.tenant, caller.name, chosen, resolution
-            )
+            done = await review.resolve(connection, caller.tenant, caller.name, chosen, resolution)
             if request.note and done.changed and not chosen.dry_run:
                 noted = Chosen.by_id(done.changed)
-                await failed_review.note(
-                    connection, caller.tenant, caller.name, noted, request.note
-                )
+                await review.note(connection, caller.tenant, caller.name, noted, request.note)
             return done
 
         return pb.ResolveFailedClaimsResponse(outcome=await self._change(request.selection, change))
@@ -141,7 +137,7 @@ class ClaimServicer(ClaimServiceServicer):
         """Take up failed claims again."""
 
         async def change(connection: "Connection", caller: Principal, chosen: Chosen) -> Done:
-            return await failed_review.reopen(connection, caller.tenant, caller.name, chosen)
+            return await review.reopen(connection, caller.tenant, caller.name, chosen)
 
         return pb.ReopenFailedClaimsResponse(outcome=await self._change(request.selection, change))
 
@@ -151,9 +147,7 @@ class ClaimServicer(ClaimServiceServicer):
         """Write a note about failed claims."""
 
         async def change(connection: "Connection", caller: Principal, chosen: Chosen) -> Done:
-            return await failed_review.note(
-                connection, caller.tenant, caller.name, chosen, request.text
-            )
+            return await review.note(connection, caller.tenant, caller.name, chosen, request.text)
 
         return pb.AddFailedClaimNoteResponse(outcome=await self._change(request.selection, change))
 

@@ -7,11 +7,11 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from claimgate.v1 import failed_claim_pb2 as pb
 
-from loader.failed_filter import FailedFilter, Order
-from loader.failed_review import AT_ONCE, Chosen, Done
-from loader.failed_stats import Stats
-from loader.failed_store import FailedDetail, FailedRow
-from loader.failed_words import Category, FailedStatus, Resolution
+from loader.failed.filter import FailedFilter, Order
+from loader.failed.review import AT_ONCE, Chosen, Done
+from loader.failed.stats import Stats
+from loader.failed.store import FailedDetail, FailedRow
+from loader.failed.words import Category, FailedStatus, Resolution
 from server.errors import InvalidFieldError
 from server.policy_messages import stamp
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from loader.failed_stats import Stats, stats
+from loader.failed.stats import Stats, stats
 from server.database import Database
 from server.polling import looked_again
 

@@ -17,9 +17,9 @@ from claimgate.v1.scoring_service_pb2_grpc import (
 )
 
 from loader import embedded
-from loader.failed_backoff import Backoff
-from loader.failed_ledger import write_failed
-from loader.failed_words import Category
+from loader.failed.backoff import Backoff
+from loader.failed.ledger import write_failed
+from loader.failed.words import Category
 from loader.rows import FailedClaim
 from loader.settings import LoaderSettings
 from loader.source import PAYLOAD_COLUMN, Leased, tenant_transaction

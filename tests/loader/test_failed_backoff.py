@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.failed_backoff import Backoff
+from loader.failed.backoff import Backoff
 from loader.settings import LoaderSettings, LoaderSettingsError
 
 seconds = st.floats(0.001, 1e7)

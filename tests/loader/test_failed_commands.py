@@ -11,7 +11,7 @@ from claimgate.command.adapt import adapt
 from typer.testing import CliRunner
 
 from loader import embedded
-from loader.failed_words import Category
+from loader.failed.words import Category
 from loader.run import run
 from loader.source import Submitted, stage_claims
 

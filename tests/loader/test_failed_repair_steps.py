@@ -5,7 +5,7 @@ from claimgate.v1 import claim_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.failed_repair_steps import (
+from loader.failed.repair_steps import (
     STEPS,
     changes,
     dates_from_lines,

@@ -2,10 +2,10 @@
 
 import pytest
 
-from loader.failed_payload import claim_of
-from loader.failed_repairs import RepairError, repair, repair_open, undo, values_of
-from loader.failed_store import get_failed
-from loader.failed_words import AS_PRINCIPAL, FailedStatus
+from loader.failed.payload import claim_of
+from loader.failed.repairs import RepairError, repair, repair_open, undo, values_of
+from loader.failed.store import get_failed
+from loader.failed.words import AS_PRINCIPAL, FailedStatus
 from loader.lookup import VaultError
 from loader.source import tenant_transaction
 from loader.vault import Vault

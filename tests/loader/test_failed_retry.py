@@ -7,10 +7,11 @@ from collections import Counter
 import pytest
 from claimgate.v1 import claim_pb2
 
-from loader import embedded, failed_staging, source
-from loader.failed_backoff import Backoff
-from loader.failed_repairs import repair
-from loader.failed_retry import Retrier
+from loader import embedded, source
+from loader.failed import staging as back
+from loader.failed.backoff import Backoff
+from loader.failed.repairs import repair
+from loader.failed.retry import Retrier
 from loader.link import Link
 from loader.run import run
 from loader.source import Submitted, tenant_transaction
@@ -228,7 +229,7 @@ async def test_a_retrier_that_dies_before_it_confirms_doubles_nothing(
 
     async def stage(connection):
         async with tenant_transaction(connection, tenant):
-            await failed_staging.queue_again(connection, tenant, claims)
+            await back.queue_again(connection, tenant, claims)
 
     await links[1].run(stage)  # and dies
     await run(settings)
@@ -434,7 +435,7 @@ async def test_tenants_do_not_retry_each_others_claims(failing, due, links, tena
 
 
 def test_a_claim_in_a_failure_is_not_shown():
-    from loader.failed_words import Category
+    from loader.failed.words import Category
     from loader.rows import FailedClaim
     from loader.source import Leased
 

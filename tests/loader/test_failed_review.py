@@ -5,12 +5,12 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from loader import failed_review
-from loader.failed_filter import Cursor, FailedFilter, FieldError, Order
-from loader.failed_review import Chosen
-from loader.failed_stats import stats
-from loader.failed_store import get_failed, list_failed
-from loader.failed_words import Category, FailedStatus, Resolution
+from loader.failed import review
+from loader.failed.filter import Cursor, FailedFilter, FieldError, Order
+from loader.failed.review import Chosen
+from loader.failed.stats import stats
+from loader.failed.store import get_failed, list_failed
+from loader.failed.words import Category, FailedStatus, Resolution
 from loader.source import tenant_transaction
 
 
@@ -18,7 +18,7 @@ from loader.source import tenant_transaction
 def act(loading, tenant):
     async def run(action, *arguments, by="ann", of=tenant):
         async with tenant_transaction(loading, of):
-            return await getattr(failed_review, action)(loading, of, by, *arguments)
+            return await getattr(review, action)(loading, of, by, *arguments)
 
     return run
 

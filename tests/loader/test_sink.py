@@ -13,7 +13,7 @@ from claimgate.v1 import claim_pb2, score_pb2
 
 from loader import embedded, rows, sink
 from loader.batch import Batch, BatchConflictError, SinkError
-from loader.failed_words import Category
+from loader.failed.words import Category
 from loader.link import Link
 from loader.opened import Opened, facts_of
 from loader.sink import Sink

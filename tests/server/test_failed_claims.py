@@ -12,9 +12,9 @@ from claimgate.v1 import failed_claim_pb2 as pb
 from prometheus_client import CollectorRegistry
 
 from loader import embedded
-from loader.failed_backoff import Backoff
-from loader.failed_ledger import write_failed
-from loader.failed_words import Category, FailedStatus, Resolution
+from loader.failed.backoff import Backoff
+from loader.failed.ledger import write_failed
+from loader.failed.words import Category, FailedStatus, Resolution
 from loader.rows import FailedClaim
 from loader.source import PAYLOAD_COLUMN, Leased, tenant_transaction
 from loader.vault import Vault

@@ -9,7 +9,7 @@ from claimgate.v1 import claim_pb2
 from claimgate.v1 import failed_claim_pb2 as pb
 
 from loader import embedded
-from loader.failed_repairs import repair, undo
+from loader.failed.repairs import repair, undo
 from loader.places import prepared_snapshot
 from loader.run import run
 from loader.settings import LoaderSettings

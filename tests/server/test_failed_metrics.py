@@ -7,11 +7,12 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 
-from loader import embedded, failed_review
-from loader.failed_backoff import Backoff
-from loader.failed_ledger import write_failed
-from loader.failed_review import Chosen
-from loader.failed_words import Category, Resolution
+from loader import embedded
+from loader.failed import review
+from loader.failed.backoff import Backoff
+from loader.failed.ledger import write_failed
+from loader.failed.review import Chosen
+from loader.failed.words import Category, Resolution
 from loader.rows import FailedClaim
 from loader.source import Leased, tenant_transaction
 from server.database import open_database
@@ -67,7 +68,7 @@ async def test_gauges_follow_the_failed_claims(fail, watch, seen, connection, te
     before = seen("claimgate_failed_claims"), seen("claimgate_failed_claims_charge_cents")
 
     async with tenant_transaction(connection, tenant):
-        await failed_review.retry(connection, tenant, "ann", Chosen.by_id([one]))
+        await review.retry(connection, tenant, "ann", Chosen.by_id([one]))
     await watch.look(tenant)
     due = registry.get_sample_value("claimgate_failed_claims_due", {"tenant": tenant})
 
@@ -81,7 +82,7 @@ async def test_what_has_ended_is_zero(fail, watch, seen, connection, tenant):
 
     async with tenant_transaction(connection, tenant):
         chosen = Chosen.by_id([one])
-        await failed_review.resolve(connection, tenant, "ann", chosen, Resolution.RETURNED)
+        await review.resolve(connection, tenant, "ann", chosen, Resolution.RETURNED)
     await watch.look(tenant)
 
     assert [seen("claimgate_failed_claims"), seen("claimgate_failed_claims_charge_cents")] == [0, 0]

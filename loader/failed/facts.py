@@ -4,9 +4,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
-from loader.failed_review import Done
-from loader.failed_stats import Stats
-from loader.failed_store import FailedDetail, FailedRow
+from loader.failed.review import Done
+from loader.failed.stats import Stats
+from loader.failed.store import FailedDetail, FailedRow
 
 _DAY_S: Final = 86_400
 

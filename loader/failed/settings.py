@@ -8,8 +8,8 @@ from enum import StrEnum
 from getpass import getuser
 from typing import TYPE_CHECKING, TypeVar
 
-from loader.failed_filter import FailedFilter, Order
-from loader.failed_words import BY_PEOPLE, Category, FailedStatus, Resolution
+from loader.failed.filter import FailedFilter, Order
+from loader.failed.words import BY_PEOPLE, Category, FailedStatus, Resolution
 
 if TYPE_CHECKING:
     from loader.settings import ProductionSettings

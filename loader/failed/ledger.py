@@ -14,8 +14,8 @@ from uuid import UUID
 import asyncpg
 from claimgate.v1 import claim_pb2
 
-from loader.failed_backoff import Backoff
-from loader.failed_words import LOADER, RETRIED_BY_ITSELF, FailedStatus
+from loader.failed.backoff import Backoff
+from loader.failed.words import LOADER, RETRIED_BY_ITSELF, FailedStatus
 from loader.rows import FailedClaim, LoadClaim
 from loader.source import Connection, storable
 

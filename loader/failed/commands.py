@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from claimgate.command import display
 
-from loader.failed_settings import dollars_of, filter_of, production_settings
+from loader.failed.settings import dollars_of, filter_of, production_settings
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from loader.failed_store import FailedDetail, FailedRow
+    from loader.failed.store import FailedDetail, FailedRow
     from loader.settings import ProductionSettings
 
 T = TypeVar("T")
@@ -57,10 +57,10 @@ def failed_list(
         tenant: Whose claims; left out, CLAIMGATE_TENANT.
         as_json: One JSON object with the claims, and what asks for the next ones.
     """
-    from loader.failed_facts import row_facts  # noqa: PLC0415 - each command loads its own
-    from loader.failed_filter import Cursor  # noqa: PLC0415
-    from loader.failed_settings import order_of  # noqa: PLC0415
-    from loader.failed_store import list_failed  # noqa: PLC0415
+    from loader.failed.facts import row_facts  # noqa: PLC0415 - each command loads its own
+    from loader.failed.filter import Cursor  # noqa: PLC0415
+    from loader.failed.settings import order_of  # noqa: PLC0415
+    from loader.failed.store import list_failed  # noqa: PLC0415
 
     chosen = filter_of(
         category=category, status=status, assignee=assignee, reason=reason, facility=facility,
@@ -93,7 +93,7 @@ def failed_list(
 
 
 def _line(row: FailedRow) -> tuple[str, ...]:
-    from loader.failed_facts import days, dollars  # noqa: PLC0415
+    from loader.failed.facts import days, dollars  # noqa: PLC0415
 
     version = f" v{row.claim_version}" if row.claim_version > 1 else ""
     return (
@@ -123,9 +123,9 @@ def failed_show(
         tenant: Whose claim; left out, CLAIMGATE_TENANT.
         as_json: One JSON object.
     """
-    from loader.failed_facts import detail_facts  # noqa: PLC0415
-    from loader.failed_payload import payload_of  # noqa: PLC0415
-    from loader.failed_store import get_failed  # noqa: PLC0415
+    from loader.failed.facts import detail_facts  # noqa: PLC0415
+    from loader.failed.payload import payload_of  # noqa: PLC0415
+    from loader.failed.store import get_failed  # noqa: PLC0415
 
     settings = production_settings(tenant)
     vault = settings.vault() if payload else None
@@ -151,7 +151,7 @@ def failed_show(
 
 
 def _show(detail: FailedDetail, facts: dict[str, Any]) -> None:
-    from loader.failed_facts import days, dollars  # noqa: PLC0415
+    from loader.failed.facts import days, dollars  # noqa: PLC0415
 
     row = detail.row
     names = ("claim_id", "claim_version", "category", "stage", "status", "assignee", "facility_id")
@@ -196,22 +196,22 @@ def failed_stats(*, days: int = 30, tenant: str | None = None, as_json: bool = F
         tenant: Whose claims; left out, CLAIMGATE_TENANT.
         as_json: One JSON object.
     """
-    from loader import failed_facts  # noqa: PLC0415
-    from loader.failed_stats import stats  # noqa: PLC0415
+    from loader.failed import facts  # noqa: PLC0415
+    from loader.failed.stats import stats  # noqa: PLC0415
 
     if days < 1:
         raise ValueError(f"--days is {days}; expected 1 or more")
     settings = production_settings(tenant)
     found = with_production(settings, lambda c: stats(c, settings.tenant, days=days))
     if as_json:
-        display.show(json.dumps(failed_facts.stats_facts(found)))
+        display.show(json.dumps(facts.stats_facts(found)))
         return 0
     display.show_table(
         f"Not resolved ({found.due:,} due for a retry)",
         ("category", "status", "claims", "at risk", "oldest"),
         [
-            (u.category, u.status, f"{u.claims:,}", failed_facts.dollars(u.charge_cents),
-             failed_facts.days(u.oldest_s))
+            (u.category, u.status, f"{u.claims:,}", facts.dollars(u.charge_cents),
+             facts.days(u.oldest_s))
             for u in found.unsettled
         ],
         right=(2, 3, 4),
@@ -220,8 +220,8 @@ def failed_stats(*, days: int = 30, tenant: str | None = None, as_json: bool = F
         f"Resolved in {days} days",
         ("action", "category", "claims", "money", "mean time", "median"),
         [
-            (e.resolution, e.category, f"{e.claims:,}", failed_facts.dollars(e.charge_cents),
-             failed_facts.days(e.mean_s), failed_facts.days(e.median_s))
+            (e.resolution, e.category, f"{e.claims:,}", facts.dollars(e.charge_cents),
+             facts.days(e.mean_s), facts.days(e.median_s))
             for e in found.ended
         ],
         right=(2, 3, 4, 5),

@@ -16,12 +16,12 @@ from uuid import uuid4
 
 from google.protobuf.message import DecodeError
 
-from loader import failed_staging
-from loader.failed_backoff import Backoff
-from loader.failed_ledger import write_failed
-from loader.failed_repairs import repair_open
-from loader.failed_staging import Resubmission
-from loader.failed_words import AS_PRINCIPAL, LOADER, Category
+from loader.failed import staging as back
+from loader.failed.backoff import Backoff
+from loader.failed.ledger import write_failed
+from loader.failed.repairs import repair_open
+from loader.failed.staging import Resubmission
+from loader.failed.words import AS_PRINCIPAL, LOADER, Category
 from loader.link import Link
 from loader.lookup import VaultError
 from loader.rows import FailedClaim, Reason
@@ -143,12 +143,12 @@ class Retrier:
         faulty = {}
         async with tenant_transaction(connection, self._tenant):
             await connection.execute(_DURABLE)
-            there = await failed_staging.queue_again(connection, self._tenant, claims)
+            there = await back.queue_again(connection, self._tenant, claims)
             for claim in claims:
                 if claim.failed_id in there:
                     continue
                 try:
-                    await failed_staging.stage_again(connection, self._vault, self._tenant, claim)
+                    await back.stage_again(connection, self._vault, self._tenant, claim)
                 except VaultError as error:
                     faulty[claim.failed_id] = Category.SEALED, _sealed(error)
                 except DecodeError:
@@ -212,7 +212,7 @@ class Retrier:
         self, connection: Connection, claims: Sequence[Resubmission]
     ) -> dict[int, str]:
         async with tenant_transaction(connection, self._tenant):
-            return await failed_staging.statuses(connection, self._tenant, claims)
+            return await back.statuses(connection, self._tenant, claims)
 
 
 def retrier(settings: LoaderSettings, vault: Vault, production: Link, staging: Link) -> Retrier:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from claimgate.command import display
 
-from loader.failed_commands import with_production
-from loader.failed_settings import filter_of, production_settings, who
+from loader.failed.commands import with_production
+from loader.failed.settings import filter_of, production_settings, who
 
 if TYPE_CHECKING:
     import asyncpg
 
-    from loader.failed_filter import FailedFilter
-    from loader.failed_review import Chosen, Done
+    from loader.failed.filter import FailedFilter
+    from loader.failed.review import Chosen, Done
 
 REFUSED: Final = 3
 """Exit status: some claims were left as they are; everything else was done."""
@@ -50,12 +50,12 @@ def failed_assign(
         tenant: Whose claims; left out, CLAIMGATE_TENANT.
         as_json: One JSON object.
     """
-    from loader import failed_review  # noqa: PLC0415
+    from loader.failed import review  # noqa: PLC0415
 
     chosen = _chosen(failed_ids, category, reason, facility, limit, dry_run=dry_run)
     return _change(
         "assigned", tenant, chosen, as_json,
-        lambda c, t: failed_review.assign(c, t, who(by), chosen, assignee),
+        lambda c, t: review.assign(c, t, who(by), chosen, assignee),
     )  # fmt: skip
 
 
@@ -88,14 +88,14 @@ def failed_resolve(
         tenant: Whose claims; left out, CLAIMGATE_TENANT.
         as_json: One JSON object.
     """
-    from loader import failed_review  # noqa: PLC0415
-    from loader.failed_settings import resolution_of  # noqa: PLC0415
+    from loader.failed import review  # noqa: PLC0415
+    from loader.failed.settings import resolution_of  # noqa: PLC0415
 
     resolution = resolution_of(action)
     chosen = _chosen(failed_ids, category, reason, facility, limit, dry_run=dry_run)
     return _change(
         "resolved", tenant, chosen, as_json,
-        lambda c, t: failed_review.resolve(c, t, who(by), chosen, resolution),
+        lambda c, t: review.resolve(c, t, who(by), chosen, resolution),
     )  # fmt: skip
 
 
@@ -116,13 +116,13 @@ def failed_reopen(
         tenant: Whose claims; left out, CLAIMGATE_TENANT.
         as_json: One JSON object.
     """
-    from loader import failed_review  # noqa: PLC0415
-    from loader.failed_review import Chosen  # noqa: PLC0415
+    from loader.failed import review  # noqa: PLC0415
+    from loader.failed.review import Chosen  # noqa: PLC0415
 
     chosen = Chosen.by_id(failed_ids)
     return _change(
         "reopened", tenant, chosen, as_json,
-        lambda c, t: failed_review.reopen(c, t, who(by), chosen),
+        lambda c, t: review.reopen(c, t, who(by), chosen),
     )  # fmt: skip
 
 
@@ -143,13 +143,13 @@ def failed_note(
         tenant: Whose claims; left out, CLAIMGATE_TENANT.
         as_json: One JSON object.
     """
-    from loader import failed_review  # noqa: PLC0415
-    from loader.failed_review import Chosen  # noqa: PLC0415
+    from loader.failed import review  # noqa: PLC0415
+    from loader.failed.review import Chosen  # noqa: PLC0415
 
     chosen = Chosen.by_id(failed_ids)
     return _change(
         "noted", tenant, chosen, as_json,
-        lambda c, t: failed_review.note(c, t, who(by), chosen, text),
+        lambda c, t: review.note(c, t, who(by), chosen, text),
     )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def _chosen(
     dry_run: bool,
 ) -> Chosen:
     """Return the claims that are meant: by id, or by what they have in common."""
-    from loader.failed_review import Chosen  # noqa: PLC0415
+    from loader.failed.review import Chosen  # noqa: PLC0415
 
     by_filter: FailedFilter | None = None
     if category or reason or facility:
@@ -196,7 +196,7 @@ def _change(
 
 def show_done(verb: str, done: Done, *, as_json: bool, dry_run: bool = False) -> None:
     """Tell what became of a change."""
-    from loader.failed_facts import done_facts  # noqa: PLC0415
+    from loader.failed.facts import done_facts  # noqa: PLC0415
 
     if as_json:
         display.show(json.dumps(done_facts(done)))

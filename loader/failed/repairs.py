@@ -15,7 +15,7 @@ import asyncpg
 from claimgate.v1 import claim_pb2
 from google.protobuf.message import DecodeError
 
-from loader.failed_repair_steps import STEPS, Step, changes
+from loader.failed.repair_steps import STEPS, Step, changes
 from loader.lookup import VaultError
 from loader.source import PAYLOAD_COLUMN, Connection
 from loader.vault import Vault

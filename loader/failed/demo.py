@@ -4,12 +4,12 @@ from typing import Final
 
 import asyncpg
 
-from loader.failed_facts import dollars
-from loader.failed_filter import FailedFilter
-from loader.failed_repairs import Repaired, repair
-from loader.failed_stats import stats
-from loader.failed_store import FailedDetail, FailedRow, get_failed, list_failed
-from loader.failed_words import AS_PRINCIPAL, Category
+from loader.failed.facts import dollars
+from loader.failed.filter import FailedFilter
+from loader.failed.repairs import Repaired, repair
+from loader.failed.stats import stats
+from loader.failed.store import FailedDetail, FailedRow, get_failed, list_failed
+from loader.failed.words import AS_PRINCIPAL, Category
 from loader.run import run
 from loader.settings import LoaderSettings
 from loader.source import tenant_transaction

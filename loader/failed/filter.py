@@ -8,7 +8,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import Final, Self
 
-from loader.failed_words import Category, FailedStatus
+from loader.failed.words import Category, FailedStatus
 
 UNSETTLED: Final = tuple(each for each in FailedStatus if each is not FailedStatus.RESOLVED)
 

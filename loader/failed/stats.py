@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from loader.failed_words import Category, FailedStatus, Resolution
+from loader.failed.words import Category, FailedStatus, Resolution
 
 if TYPE_CHECKING:
-    from loader.failed_store import Connection
+    from loader.failed.store import Connection
 
 DAYS: Final = 30
 """How far back ends are looked at, where nothing else is said."""

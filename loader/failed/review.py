@@ -11,11 +11,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from loader.failed_filter import PARAMETERS, WHERE, FailedFilter, FieldError
-from loader.failed_words import AS_PRINCIPAL, BY_PEOPLE, FailedStatus, Resolution
+from loader.failed.filter import PARAMETERS, WHERE, FailedFilter, FieldError
+from loader.failed.words import AS_PRINCIPAL, BY_PEOPLE, FailedStatus, Resolution
 
 if TYPE_CHECKING:
-    from loader.failed_store import Connection
+    from loader.failed.store import Connection
 
 AT_ONCE: Final = 1_000
 """Failed claims that one call changes, where it says nothing else."""

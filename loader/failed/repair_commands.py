@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from claimgate.command import display
 
-from loader.failed_review_commands import REFUSED, show_done
-from loader.failed_settings import production_settings, who
+from loader.failed.review_commands import REFUSED, show_done
+from loader.failed.settings import production_settings, who
 
 if TYPE_CHECKING:
-    from loader.failed_repairs import Repaired
-    from loader.failed_retry import Retried
-    from loader.failed_review import Done
+    from loader.failed.repairs import Repaired
+    from loader.failed.retry import Retried
+    from loader.failed.review import Done
     from loader.settings import LoaderSettings, ProductionSettings
 
 
@@ -25,7 +25,7 @@ def failed_steps(*, as_json: bool = False) -> int:
     Args:
         as_json: One JSON array.
     """
-    from loader.failed_repair_steps import STEPS  # noqa: PLC0415 - each command loads its own
+    from loader.failed.repair_steps import STEPS  # noqa: PLC0415 - each command loads its own
 
     facts = [
         {
@@ -93,8 +93,8 @@ def failed_repair(
 async def _repair(
     settings: ProductionSettings, failed_id: int, steps: list[str], by: str, *, dry_run: bool
 ) -> list[Repaired]:
-    from loader.failed_repairs import repair  # noqa: PLC0415
-    from loader.failed_words import AS_PRINCIPAL  # noqa: PLC0415
+    from loader.failed.repairs import repair  # noqa: PLC0415
+    from loader.failed.words import AS_PRINCIPAL  # noqa: PLC0415
     from loader.link import connect  # noqa: PLC0415
     from loader.source import tenant_transaction  # noqa: PLC0415
 
@@ -124,8 +124,8 @@ def failed_undo(failed_id: int, *, by: str = "", tenant: str | None = None) -> i
 
 
 async def _undo(settings: ProductionSettings, failed_id: int, by: str) -> Repaired:
-    from loader.failed_repairs import undo  # noqa: PLC0415
-    from loader.failed_words import AS_PRINCIPAL  # noqa: PLC0415
+    from loader.failed.repairs import undo  # noqa: PLC0415
+    from loader.failed.words import AS_PRINCIPAL  # noqa: PLC0415
     from loader.link import connect  # noqa: PLC0415
     from loader.source import tenant_transaction  # noqa: PLC0415
 
@@ -156,7 +156,7 @@ def failed_retry(
         tenant: Whose claims; left out, CLAIMGATE_TENANT.
         as_json: One JSON object.
     """
-    from loader.failed_facts import done_facts  # noqa: PLC0415
+    from loader.failed.facts import done_facts  # noqa: PLC0415
     from loader.settings import LoaderSettings  # noqa: PLC0415
 
     settings = LoaderSettings.from_environment()
@@ -179,9 +179,9 @@ def failed_retry(
 
 
 async def _retry(settings: LoaderSettings, failed_ids: list[int], by: str) -> tuple[Done, Retried]:
-    from loader import failed_review  # noqa: PLC0415
-    from loader.failed_retry import retrier  # noqa: PLC0415
-    from loader.failed_review import Chosen, Done  # noqa: PLC0415
+    from loader.failed import review  # noqa: PLC0415
+    from loader.failed.retry import retrier  # noqa: PLC0415
+    from loader.failed.review import Chosen, Done  # noqa: PLC0415
     from loader.link import Link  # noqa: PLC0415
     from loader.source import Connection, tenant_transaction  # noqa: PLC0415
 
@@ -190,7 +190,7 @@ async def _retry(settings: LoaderSettings, failed_ids: list[int], by: str) -> tu
 
     async def ask(connection: Connection) -> Done:
         async with tenant_transaction(connection, settings.tenant):
-            return await failed_review.retry(connection, settings.tenant, by, chosen)
+            return await review.retry(connection, settings.tenant, by, chosen)
 
     async with (
         Link(settings.production_url, attempts=attempts) as production,

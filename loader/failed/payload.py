@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from claimgate.v1 import claim_pb2
 from google.protobuf.json_format import MessageToJson
 
-from loader.failed_store import sealed_payload
+from loader.failed.store import sealed_payload
 from loader.source import PAYLOAD_COLUMN
 from loader.vault import Vault
 
 if TYPE_CHECKING:
-    from loader.failed_store import Connection
+    from loader.failed.store import Connection
 
 
 async def claim_of(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from loader.failed_filter import PARAMETERS, WHERE, Cursor, FailedFilter, Order
-from loader.failed_words import Category, FailedStatus, Resolution
+from loader.failed.filter import PARAMETERS, WHERE, Cursor, FailedFilter, Order
+from loader.failed.words import Category, FailedStatus, Resolution
 from loader.rows import Reason
 
 if TYPE_CHECKING:
