@@ -47,10 +47,11 @@ Connection = asyncpg.Connection
 class Sink:
     """Loads batches for one tenant."""
 
-    def __init__(self, link: Link, tenant: str) -> None:
-        """Name the database and the tenant."""
+    def __init__(self, link: Link, tenant: str, *, stream: "Stream | None" = None) -> None:
+        """Name the database and the tenant; `stream` gives the rows, left out `stream_rows`."""
         self._link = link
         self._tenant = tenant
+        self._stream = stream or stream_rows
         self._months: set[tuple[int, int]] = set()
 
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
@@ -58,7 +59,7 @@ class Sink:
         await self._make_months({item.claim.service_from_date for item in batch.claims})
         try:
             return await self._link.run(
-                lambda connection: _load(connection, self._tenant, batch, batch_id)
+                lambda connection: _load(connection, self._tenant, batch, batch_id, self._stream)
             )
         except DATA_REFUSED as error:
             return await self._load_parts(without_unfit(batch) or cut(batch, error))
@@ -98,7 +99,9 @@ _MAKE_PARTITIONS: Final = "SELECT make_partitions($1, $1)"
 # One transaction. ---------------------------------------------------------------------------------
 
 
-async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None) -> Loaded:
+async def _load(
+    connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None, stream: "Stream"
+) -> Loaded:
     """Load a batch in one transaction; one that is in the ledger answers with its receipt."""
     digest = batch.sha256()
     batch_id = batch_id or id_of(digest)
@@ -112,16 +115,16 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
             return await _replay(connection, tenant, batch, batch_id)
         claims, twice = each_key_once(batch.claims)
         owner = Owner.of(tenant, batch_id)
-        await _copy(connection, "load_claims", claims, owner)
+        await _copy(connection, stream, "load_claims", claims, owner)
         stored = await _take_keys(connection, tenant, batch_id, claims)
         fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
         if stored:
             await connection.execute(_EMPTY)
-            await _copy(connection, "load_claims", fresh, owner)
-        await _copy(connection, "load_lines", fresh, owner)
-        await _copy(connection, "load_results", fresh, owner)
-        await _copy(connection, "load_hits", fresh, owner)
-        await _copy(connection, "load_history", fresh, owner)
+            await _copy(connection, stream, "load_claims", fresh, owner)
+        await _copy(connection, stream, "load_lines", fresh, owner)
+        await _copy(connection, stream, "load_results", fresh, owner)
+        await _copy(connection, stream, "load_hits", fresh, owner)
+        await _copy(connection, stream, "load_history", fresh, owner)
         await _merge(connection, fresh)
         if batch.provenances:
             await connection.executemany(
@@ -223,21 +226,31 @@ _ROWS: Final = {
 }
 
 
+LOAD_TABLES: Final = tuple(_ROWS)
+"""The temporary tables that a batch goes into."""
+
+Stream = Callable[[str, Sequence[LoadClaim], Owner], AsyncIterator[bytes]]
+"""Gives the rows of some claims for a temporary table, as COPY takes them."""
+
+
 async def _copy(
-    connection: Connection, table: str, claims: Sequence[LoadClaim], owner: Owner
+    connection: Connection, stream: Stream, table: str, claims: Sequence[LoadClaim], owner: Owner
 ) -> None:
     """Send the rows of claims to one temporary table, and count them."""
     rows = _ROWS[table]
     done = await connection.copy_to_table(
-        table, source=_stream(rows, claims, owner), columns=rows.columns, format="binary"
+        table, source=stream(table, claims, owner), columns=rows.columns, format="binary"
     )
     expected = rows.count(claims)
     if rows_of(done) != expected:
         raise CountMismatchError(table, expected, rows_of(done))
 
 
-async def _stream(rows: _Rows, claims: Sequence[LoadClaim], owner: Owner) -> AsyncIterator[bytes]:
+async def stream_rows(
+    table: str, claims: Sequence[LoadClaim], owner: Owner
+) -> AsyncIterator[bytes]:
     """Yield the rows of some claims at a time; between them the other tasks have their turn."""
+    rows = _ROWS[table]
     yield HEADER
     for first in range(0, len(claims), rows.at_once):
         yield rows.encode(claims[first : first + rows.at_once], owner)
