@@ -72,7 +72,7 @@ class LoadStep:
 
     @property
     def processor_ratio(self) -> float:
-        """Processor time of a bare COPY by that of the load step, which other work disturbs less."""
+        """The same of the database's processor time, which other work disturbs less."""
         return self.bare.processor_s / self.step.processor_s
 
 
