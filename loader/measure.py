@@ -22,7 +22,7 @@ import asyncpg
 from loader.batch import Batch
 from loader.link import Link
 from loader.rows import LoadClaim, Owner
-from loader.sink import LOAD_TABLES, Sink, stream_rows
+from loader.sink import LOAD_TABLES, Sink, by_key, stream_rows
 from loader.source import rows_of, tenant_transaction
 
 T = TypeVar("T")
@@ -134,7 +134,7 @@ async def _step(
     for batch in batches:
         owner = Owner.of(tenant, batch.batch_id())
         for table in LOAD_TABLES:
-            parts = [part async for part in stream_rows(table, batch.claims, owner)]
+            parts = [part async for part in stream_rows(table, by_key(batch.claims), owner)]
             ready[table, owner] = parts
 
     async def stream(
