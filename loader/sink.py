@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
+from operator import attrgetter
 from typing import Final, cast
 from uuid import UUID
 
@@ -44,11 +45,24 @@ Connection = asyncpg.Connection
 class Sink:
     """Loads batches for one tenant."""
 
-    def __init__(self, link: Link, tenant: str, backoff: Backoff | None = None) -> None:
-        """Name the database, the tenant, and when failed claims are tried again."""
+    def __init__(
+        self,
+        link: Link,
+        tenant: str,
+        backoff: Backoff | None = None,
+        *,
+        stream: "Stream | None" = None,
+    ) -> None:
+        """Name the database and the tenant.
+
+        Args:
+            link: The production database.
+            tenant: Whose claims.
+            backoff: When failed claims are tried again.
+            stream: Gives the rows; left out, `stream_rows`.
+        """
         self._link = link
-        self._tenant = tenant
-        self._backoff = backoff or Backoff()
+        self._how = _How(tenant, backoff or Backoff(), stream or stream_rows)
         self._months: set[tuple[int, int]] = set()
 
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
@@ -56,7 +70,7 @@ class Sink:
         await self._make_months({item.opened.facts.service_from for item in batch.claims})
         try:
             return await self._link.run(
-                lambda connection: _load(connection, self._tenant, batch, batch_id, self._backoff)
+                lambda connection: _load(connection, self._how, batch, batch_id)
             )
         except DATA_REFUSED as error:
             return await self._load_parts(without_unfit(batch) or cut(batch, error))
@@ -93,35 +107,44 @@ _PARTITION_YEARS: Final = 10
 _MAKE_PARTITIONS: Final = "SELECT make_partitions($1, $1)"
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How batches are loaded."""
+
+    tenant: str
+    backoff: Backoff
+    stream: "Stream"
+
+
 # One transaction. ---------------------------------------------------------------------------------
 
 
-async def _load(
-    connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None, backoff: Backoff
-) -> Loaded:
+async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID | None) -> Loaded:
     """Load a batch in one transaction; one that is in the ledger answers with its receipt."""
+    tenant, stream = how.tenant, how.stream
     digest = batch.sha256()
     batch_id = batch_id or id_of(digest)
     await _prepare(connection)
     async with tenant_transaction(connection, tenant):
-        await connection.execute(_DURABLE)
+        await connection.execute(_BEGIN)
         await connection.execute(_LOCK_BATCH, f"{tenant}|{batch_id}")
         if not await connection.fetchval(
             _ENTER, tenant, batch_id, digest, len(batch), batch.started_at
         ):
-            return await _replay(connection, tenant, batch, batch_id, backoff)
-        claims, twice = each_key_once(batch.claims)
+            return await _replay(connection, how, batch, batch_id)
+        once, twice = each_key_once(batch.claims)
+        claims = by_key(once)
         owner = Owner.of(tenant, batch_id)
-        await _copy(connection, "load_claims", claims, owner)
+        await _copy(connection, stream, "load_claims", claims, owner)
         stored = await _take_keys(connection, tenant, batch_id, claims)
         fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
         if stored:
             await connection.execute(_EMPTY)
-            await _copy(connection, "load_claims", fresh, owner)
-        await _copy(connection, "load_lines", fresh, owner)
-        await _copy(connection, "load_results", fresh, owner)
-        await _copy(connection, "load_hits", fresh, owner)
-        await _copy(connection, "load_history", fresh, owner)
+            await _copy(connection, stream, "load_claims", fresh, owner)
+        await _copy(connection, stream, "load_lines", fresh, owner)
+        await _copy(connection, stream, "load_results", fresh, owner)
+        await _copy(connection, stream, "load_hits", fresh, owner)
+        await _copy(connection, stream, "load_history", fresh, owner)
         await _merge(connection, fresh)
         if batch.provenances:
             await connection.executemany(
@@ -129,7 +152,7 @@ async def _load(
             )
         settled = settle([item for item in claims if key_of(item) in stored] + twice, stored, fresh)
         failed = batch.failed + settled.failed
-        await write_failed(connection, tenant, batch_id, failed, backoff)
+        await write_failed(connection, tenant, batch_id, failed, how.backoff)
         await resolve_loaded(connection, tenant, batch_id, held_of(claims, settled))
         receipt = await _close(connection, tenant, batch_id, batch, fresh, settled)
     return Loaded(
@@ -142,10 +165,9 @@ async def _load(
     )
 
 
-async def _replay(
-    connection: Connection, tenant: str, batch: Batch, batch_id: UUID, backoff: Backoff
-) -> Loaded:
+async def _replay(connection: Connection, how: _How, batch: Batch, batch_id: UUID) -> Loaded:
     """Answer for a batch that was loaded before."""
+    tenant = how.tenant
     ledger = await connection.fetchrow(_LEDGER, tenant, batch_id)
     if ledger is None:
         raise SinkError(f"batch {batch_id} is in the ledger of another tenant; use a new id")
@@ -155,7 +177,7 @@ async def _replay(
     settled = settle(batch.claims, stored, [])
     failed = batch.failed + settled.failed
     # The same claims may have been resubmitted since: a claim that fails alone is the same batch.
-    await write_failed(connection, tenant, batch_id, failed, backoff)
+    await write_failed(connection, tenant, batch_id, failed, how.backoff)
     await resolve_loaded(connection, tenant, batch_id, held_of(batch.claims, settled))
     return Loaded(
         receipts=[_receipt(batch_id, ledger)],
@@ -167,7 +189,9 @@ async def _replay(
 
 # Steps of the transaction. ------------------------------------------------------------------------
 
-_DURABLE: Final = "SET LOCAL synchronous_commit = on"
+# What is found by key is found by its index, whatever the planner believes of a table's size: of
+# one that was empty when it was last looked at, it would read all rows for each key.
+_BEGIN: Final = "SET LOCAL synchronous_commit = on; SET LOCAL enable_seqscan = off"
 _LOCK_BATCH: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.batch|' || $1, 0))"
 LOCK_SEQUENCE: Final = (
     "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.commit_seq|' || $1, 0))"
@@ -209,6 +233,17 @@ class _Rows:
     count: Callable[[Sequence[LoadClaim]], int]
     at_once: int = 500
     """Claims that are encoded without a turn for the other tasks."""
+    order: Callable[[LoadClaim], bytes] | None = None
+    """The order of the rows, where it is not that of the claims."""
+
+
+def by_key(claims: Iterable[LoadClaim]) -> list[LoadClaim]:
+    """Return claims in the order of the tables' keys: each row's place is near that of the last."""
+    return sorted(claims, key=attrgetter("key"))
+
+
+def _member(item: LoadClaim) -> bytes:
+    return item.leased.member_key
 
 
 def _lines(claims: Sequence[LoadClaim]) -> int:
@@ -225,25 +260,38 @@ _ROWS: Final = {
     "load_results": _Rows(RESULT_COLUMNS, result_rows, len),
     "load_hits": _Rows(HIT_COLUMNS, hit_rows, _hits),
     # Read into columns first, and the more at once the cheaper.
-    "load_history": _Rows(HISTORY_COLUMNS, history_rows, len, at_once=1_000),
+    # Read by member: a member's claims lie side by side.
+    "load_history": _Rows(HISTORY_COLUMNS, history_rows, len, at_once=1_000, order=_member),
 }
 
 
+LOAD_TABLES: Final = tuple(_ROWS)
+"""The temporary tables that a batch goes into."""
+
+Stream = Callable[[str, Sequence[LoadClaim], Owner], AsyncIterator[bytes]]
+"""Gives the rows of some claims for a temporary table, as COPY takes them."""
+
+
 async def _copy(
-    connection: Connection, table: str, claims: Sequence[LoadClaim], owner: Owner
+    connection: Connection, stream: Stream, table: str, claims: Sequence[LoadClaim], owner: Owner
 ) -> None:
     """Send the rows of claims to one temporary table, and count them."""
     rows = _ROWS[table]
     done = await connection.copy_to_table(
-        table, source=_stream(rows, claims, owner), columns=rows.columns, format="binary"
+        table, source=stream(table, claims, owner), columns=rows.columns, format="binary"
     )
     expected = rows.count(claims)
     if rows_of(done) != expected:
         raise CountMismatchError(table, expected, rows_of(done))
 
 
-async def _stream(rows: _Rows, claims: Sequence[LoadClaim], owner: Owner) -> AsyncIterator[bytes]:
+async def stream_rows(
+    table: str, claims: Sequence[LoadClaim], owner: Owner
+) -> AsyncIterator[bytes]:
     """Yield the rows of some claims at a time; between them the other tasks have their turn."""
+    rows = _ROWS[table]
+    if rows.order:
+        claims = sorted(claims, key=rows.order)
     yield HEADER
     for first in range(0, len(claims), rows.at_once):
         yield rows.encode(claims[first : first + rows.at_once], owner)
@@ -251,7 +299,8 @@ async def _stream(rows: _Rows, claims: Sequence[LoadClaim], owner: Owner) -> Asy
     yield TRAILER
 
 
-# In one order, so that two loaders with the same claims wait for each other in turn.
+# In one order, so that two loaders with the same claims wait for each other in turn. A plain INSERT
+# and a look at what it refuses would cost half, and write refused keys into the server's log.
 _TAKE_KEYS: Final = """
 INSERT INTO claim_keys (tenant_id, claim_id, claim_version, service_from_date, content_sha256,
     batch_id)

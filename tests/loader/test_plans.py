@@ -115,6 +115,7 @@ async def test_statements_of_production_use_their_indexes(links, tenant, postgre
     if analyzed:
         await analyze(postgres, embedded.PRODUCTION)
     connection = links[embedded.PRODUCTION]
+    await connection.execute(sink._BEGIN)
     for name, (statement, values, expected) in PRODUCTION.items():
         if name in {"history of members", "months of billers"}:
             await connection.fetch(history._BEGIN, tenant)  # sets how the others are planned

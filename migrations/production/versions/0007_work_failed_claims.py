@@ -3,5 +3,5 @@
 from loader.migrate import plain_sql
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 upgrade, downgrade = plain_sql(__file__)
