@@ -152,7 +152,7 @@ async def load_over_a_lossy_model(world: World, claims: int, seed: int, log: Pat
     """Load claims through the real service, whose model's answers are lost now and then."""
     await world.stage(claims)
     async with lossy_model(random.Random(seed)) as (model, address):
-        environment = {"CLAIMGATE_MODEL_ADDRESS": address, "CLAIMGATE_BATCH_CLAIMS_MAX": "64"}
+        environment = {"CLAIMGATE_MODEL_ADDRESS": address, "CLAIMGATE_BATCH_CLAIMS_MAX": "16"}
         async with running_service(prepared_snapshot(), log, environment=environment) as service:
             model.share = SHARE
             world.service_address = service.address
