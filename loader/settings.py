@@ -99,8 +99,8 @@ class LoaderSettings(StagingSettings):
     lease_claims: int = Field(default=5_000, ge=1, le=100_000)
     """Claims leased at once, about; a member's other claims come along."""
 
-    lease_s: float = Field(default=300.0, gt=0)
-    """How long a lease holds; then another loader may take the claims over."""
+    lease_s: float = Field(default=60.0, ge=0.1)
+    """How long a loader keeps its claims after it last said that it lives, at thirds of this."""
 
     attempts_max: int = Field(default=5, ge=1)
     """Leases that may end in a crash before a claim is set aside as failed."""

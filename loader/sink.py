@@ -20,13 +20,15 @@ from loader.batch import (
     Receipt,
     SinkError,
     id_of,
+    joined,
 )
 from loader.copy_format import HEADER, TRAILER
 from loader.failed.backoff import Backoff
 from loader.failed.ledger import resolve_loaded, write_failed
+from loader.failpoints import failpoint
 from loader.history_rows import HISTORY_COLUMNS, history_rows
 from loader.link import Link
-from loader.refused import DATA_REFUSED, cut, without_unfit
+from loader.refused import DATA_REFUSED, Probed, cut, probe, without_refused, without_unfit
 from loader.rows import (
     CLAIM_COLUMNS,
     HIT_COLUMNS,
@@ -69,23 +71,19 @@ class Sink:
         """Load a batch; claims that the database refuses are set aside as failed, with reasons."""
         await self._make_months({item.opened.facts.service_from for item in batch.claims})
         try:
-            return await self._link.run(
-                lambda connection: _load(connection, self._how, batch, batch_id)
-            )
-        except DATA_REFUSED as error:
+            return await self._load(batch, batch_id)
+        except Probed as probed:
+            return await self._load_parts([without_refused(batch, probed.refused)])
+        except DATA_REFUSED as error:  # before the merge, by a value that is known to be unfit
             return await self._load_parts(without_unfit(batch) or cut(batch, error))
+
+    async def _load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
+        """Load a batch, in one transaction."""
+        return await self._link.run(lambda c: _load(c, self._how, batch, batch_id))
 
     async def _load_parts(self, parts: Sequence[Batch]) -> Loaded:
         """Load the parts of a batch one after the other."""
-        done = [await self.load(part) for part in parts]
-        return Loaded(
-            receipts=[receipt for part in done for receipt in part.receipts],
-            outcomes=[outcome for part in done for outcome in part.outcomes],
-            failed=[failed for part in done for failed in part.failed],
-            loaded=sum(part.loaded for part in done),
-            already_loaded=sum(part.already_loaded for part in done),
-            rows=sum(part.rows for part in done),
-        )
+        return joined([await self.load(part) for part in parts])
 
     async def _make_months(self, texts: Iterable[str]) -> None:
         """Make the partitions of new months; what is out of reach goes to the default one."""
@@ -125,6 +123,7 @@ async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID 
     digest = batch.sha256()
     batch_id = batch_id or id_of(digest)
     await _prepare(connection)
+    failpoint("load.begin")
     async with tenant_transaction(connection, tenant):
         await connection.execute(_BEGIN)
         await connection.execute(_LOCK_BATCH, f"{tenant}|{batch_id}")
@@ -132,11 +131,14 @@ async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID 
             _ENTER, tenant, batch_id, digest, len(batch), batch.started_at
         ):
             return await _replay(connection, how, batch, batch_id)
+        failpoint("load.ledger")
         once, twice = each_key_once(batch.claims)
         claims = by_key(once)
         owner = Owner.of(tenant, batch_id)
         await _copy(connection, stream, "load_claims", claims, owner)
+        failpoint("load.claims_copied")
         stored = await _take_keys(connection, tenant, batch_id, claims)
+        failpoint("load.keys")
         fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
         if stored:
             await connection.execute(_EMPTY)
@@ -145,7 +147,13 @@ async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID 
         await _copy(connection, stream, "load_results", fresh, owner)
         await _copy(connection, stream, "load_hits", fresh, owner)
         await _copy(connection, stream, "load_history", fresh, owner)
-        await _merge(connection, fresh)
+        failpoint("load.copied")
+        try:
+            async with connection.transaction():  # a savepoint: the copied rows stay for a probe
+                await _merge(connection, fresh)
+        except DATA_REFUSED as error:
+            raise Probed(await probe(connection, _MERGES)) from error
+        failpoint("load.merged")
         if batch.provenances:
             await connection.executemany(
                 _PROVENANCE, [(tenant, *row) for row in batch.provenances.values()]
@@ -154,7 +162,10 @@ async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID 
         failed = batch.failed + settled.failed
         await write_failed(connection, tenant, batch_id, failed, how.backoff)
         await resolve_loaded(connection, tenant, batch_id, held_of(claims, settled))
+        failpoint("load.failed")
         receipt = await _close(connection, tenant, batch_id, batch, fresh, settled)
+        failpoint("load.commit")
+    failpoint("load.done")
     return Loaded(
         receipts=[receipt],
         outcomes=outcomes_of(fresh, settled.already, failed),
@@ -429,7 +440,9 @@ async def _close(
     """Write outbox and receipt, and last, one loader after another, the order of commits."""
     rows = 3 * len(fresh) + _lines(fresh) + _hits(fresh)
     failed = len(batch.failed)
+    failpoint("load.outbox")
     await connection.execute(_OUTBOX, tenant, batch_id, len(fresh), failed + len(settled.failed))
+    failpoint("load.number")
     await connection.execute(LOCK_SEQUENCE, tenant)
     if fresh:
         await connection.execute(_PROVIDER_MONTHS, tenant)

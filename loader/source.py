@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import asyncpg
 from claimgate.v1 import claim_pb2
 
+from loader.failpoints import failpoint
 from loader.lookup import MEMBER
 from loader.vault import Vault
 
@@ -195,7 +196,7 @@ async def record_problems(
 
 # One loader of a tenant leases at a time, for some milliseconds: so none is left without because
 # another has just locked what it looked at.
-_LOCK_QUEUE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.lease|' || $1, 0))"
+LOCK_QUEUE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.lease|' || $1, 0))"
 
 # The members of the claims picked bring their other pending claims along: a message is seen
 # together.
@@ -238,12 +239,6 @@ FROM lent CROSS JOIN LATERAL (
 ORDER BY lent.priority DESC, lent.staging_id
 """
 
-_TAKE_OVER: Final = """
-UPDATE claim_states
-SET status = 'pending', lease_owner = NULL, lease_until = NULL, updated_at = now()
-WHERE tenant_id = $1 AND status = 'processing' AND lease_until < now()
-"""
-
 _FINISH: Final = """
 UPDATE claim_states AS s
 SET status = done.status, lease_owner = NULL, lease_until = NULL, updated_at = now(),
@@ -272,15 +267,10 @@ async def lease(
 ) -> list[Leased]:
     """Lend pending claims to `owner`, urgent and old ones first, each member's claims together."""
     async with tenant_transaction(connection, tenant):
-        await connection.execute(_LOCK_QUEUE, tenant)
+        await connection.execute(LOCK_QUEUE, tenant)
         rows = await connection.fetch(_LEND, tenant, claims, owner, seconds)
+        failpoint("lease.commit")
     return [Leased(*row) for row in rows]
-
-
-async def take_over(connection: Connection, tenant: str) -> int:
-    """Put claims whose lease has run out back into the queue; return how many."""
-    async with tenant_transaction(connection, tenant):
-        return rows_of(await connection.execute(_TAKE_OVER, tenant))
 
 
 async def finish(
@@ -290,7 +280,9 @@ async def finish(
     staging_ids = [staging_id for staging_id, _ in outcomes]
     statuses = [status for _, status in outcomes]
     async with tenant_transaction(connection, tenant):
-        return rows_of(await connection.execute(_FINISH, tenant, staging_ids, statuses, owner))
+        told = rows_of(await connection.execute(_FINISH, tenant, staging_ids, statuses, owner))
+        failpoint("finish.commit")
+    return told
 
 
 async def release(connection: Connection, tenant: str, owner: str) -> int:

@@ -52,29 +52,30 @@ async def production(postgres: embedded.EmbeddedPostgres) -> AsyncIterator[async
 @pytest.fixture
 def make_claim() -> Callable[..., claim_pb2.Claim]:
     """Return a maker of small valid claims; any field can be given another value."""
+    return new_claim
 
-    def make(claim_id: str, *, lines: int = 2, member: str = "", **fields: Any) -> claim_pb2.Claim:
-        values: dict[str, Any] = {
-            "claim_id": claim_id,
-            "claim_type": claim_pb2.CLAIM_TYPE_PROFESSIONAL,
-            "facility_id": "F1",
-            "patient_account_number": f"ACCOUNT-{claim_id}",
-            "person_id": member or f"MEMBER-{claim_id}",
-            "patient_last_name": "Canarysson",
-            "patient_date_of_birth": "1960-02-29",
-            "service_from_date": "2025-10-06",
-            "service_to_date": "2025-10-06",
-            "received_date": "2025-10-20",
-            "total_charge_cents": 10_000 * lines,
-            "payer_id": "PAYER",
-            "place_of_service": "11",
-            "diagnoses": [claim_pb2.Diagnosis(code="E119"), claim_pb2.Diagnosis(code="I10")],
-            "billing_provider": claim_pb2.Provider(npi="1234567893", last_or_org_name="Clinic"),
-            "lines": [_line(number) for number in range(1, lines + 1)],
-        }
-        return claim_pb2.Claim(**(values | fields))
 
-    return make
+def new_claim(claim_id: str, *, lines: int = 2, member: str = "", **fields: Any) -> claim_pb2.Claim:
+    """Return a small valid claim; any field can be given another value."""
+    values: dict[str, Any] = {
+        "claim_id": claim_id,
+        "claim_type": claim_pb2.CLAIM_TYPE_PROFESSIONAL,
+        "facility_id": "F1",
+        "patient_account_number": f"ACCOUNT-{claim_id}",
+        "person_id": member or f"MEMBER-{claim_id}",
+        "patient_last_name": "Canarysson",
+        "patient_date_of_birth": "1960-02-29",
+        "service_from_date": "2025-10-06",
+        "service_to_date": "2025-10-06",
+        "received_date": "2025-10-20",
+        "total_charge_cents": 10_000 * lines,
+        "payer_id": "PAYER",
+        "place_of_service": "11",
+        "diagnoses": [claim_pb2.Diagnosis(code="E119"), claim_pb2.Diagnosis(code="I10")],
+        "billing_provider": claim_pb2.Provider(npi="1234567893", last_or_org_name="Clinic"),
+        "lines": [_line(number) for number in range(1, lines + 1)],
+    }
+    return claim_pb2.Claim(**(values | fields))
 
 
 def _line(number: int) -> claim_pb2.ServiceLine:
@@ -119,7 +120,7 @@ class Scorer(ScoringServiceServicer):
         self.calls.update(claim.claim_id for claim in batch.claims)
         if any(claim.claim_id.startswith("poison") for claim in batch.claims):
             await context.abort(grpc.StatusCode.INTERNAL, "error id 1")
-        return [_judge(claim) for claim in batch.claims]
+        return [judge(claim) for claim in batch.claims]
 
 
 PROVENANCE = score_pb2.Provenance(
@@ -132,7 +133,7 @@ PROVENANCE = score_pb2.Provenance(
 )
 
 
-def _judge(claim: claim_pb2.Claim) -> score_pb2.ClaimResult:
+def judge(claim: claim_pb2.Claim) -> score_pb2.ClaimResult:
     verdict = claim.claim_id.partition("-")[0]
     decision = getattr(score_pb2, f"DECISION_{verdict.upper()}", score_pb2.DECISION_APPROVE)
     result = score_pb2.ClaimResult(

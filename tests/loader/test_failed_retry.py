@@ -561,7 +561,7 @@ async def test_wherever_a_loader_dies_each_claim_is_loaded_once_and_its_row_reso
     """Kills the whole run, retries and all, at every moment between two steps on a database."""
     broken = make_claim("reject-repaired")
     broken.lines[1].line_number = 1
-    quick = settings.model_copy(update={"lease_s": 0.001, "retry_lease_s": 0.001})
+    quick = settings.model_copy(update={"lease_s": 0.3, "retry_lease_s": 0.001})
     for moment in range(every // 2, 100, every):
         again = make_claim(f"reject-{moment}")
         broken.claim_id = f"reject-repaired-{moment}"

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from loader import embedded, sink, source
+from loader import embedded, leases, sink, source
 from loader.changes import ledger
 from loader.failed import ledger as failed_ledger
 from loader.run import run
@@ -74,7 +74,7 @@ async def links(postgres, tenant) -> AsyncIterator[dict[str, asyncpg.Connection]
 
 STAGING = {
     "lend": (source._LEND, (100, "owner", 300.0), {"claim_states_queue", "claim_states_member"}),
-    "take over": (source._TAKE_OVER, (), {"claim_states_leased"}),
+    "take over": (leases._TAKE_OVER, (), {"claim_states_leased"}),
     "finish": (source._FINISH, ([1, 2, 3], ["completed"] * 3, "owner"), {"claim_states_pkey"}),
 }
 PRODUCTION = {

@@ -15,6 +15,7 @@ from claimgate.v1 import score_pb2
 from loader import migrate, rows
 from loader.batch import Batch
 from loader.link import Link
+from loader.opened import Opened, facts_of
 from loader.sink import Sink
 from loader.source import Leased
 from loader.storage.owner import owner_session
@@ -124,8 +125,8 @@ class Loads:
             )  # fmt: skip
         for line in claim.lines:
             result.lines.add(line_number=line.line_number, allowed_cents=99, rvu_total_e4=26_811)
-        payload = claim.SerializeToString()
-        return rows.load_claim(leased, claim, payload, result, (5, 9), self.vault, tenant)
+        opened = Opened(leased, claim.SerializeToString(), facts_of(claim))
+        return rows.load_claim(opened, result, (5, 9), self.vault, tenant)
 
     async def __call__(self, tenant: str, *claims: rows.LoadClaim) -> None:
         """Load claims as one batch."""
