@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from operator import attrgetter
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 import asyncpg
@@ -24,16 +24,27 @@ from loader.batch import (
 )
 from loader.copy_format import HEADER, TRAILER
 from loader.failed.backoff import Backoff
-from loader.failed.ledger import resolve_loaded, write_failed
+from loader.failed.ledger import kept_as_failed, resolve_loaded, write_failed
 from loader.failpoints import failpoint
 from loader.history_rows import HISTORY_COLUMNS, history_rows
 from loader.link import Link
-from loader.refused import DATA_REFUSED, Probed, cut, probe, without_refused, without_unfit
+from loader.refused import (
+    DATA_REFUSED,
+    SetAside,
+    cut,
+    find_refused,
+    find_unfit,
+    set_aside,
+    without,
+    without_nul,
+    without_unfit,
+)
 from loader.rows import (
     CLAIM_COLUMNS,
     HIT_COLUMNS,
     LINE_COLUMNS,
     RESULT_COLUMNS,
+    FailedClaim,
     LoadClaim,
     Owner,
 )
@@ -70,16 +81,13 @@ class Sink:
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
         """Load a batch; claims that the database refuses are set aside as failed, with reasons."""
         await self._make_months({item.opened.facts.service_from for item in batch.claims})
+        batch = without_nul(batch)
         try:
-            return await self._load(batch, batch_id)
-        except Probed as probed:
-            return await self._load_parts([without_refused(batch, probed.refused)])
-        except DATA_REFUSED as error:  # before the merge, by a value that is known to be unfit
+            return await self._link.run(lambda c: _load(c, self._how, batch, batch_id))
+        except SetAside as found:
+            return await self._load_parts([set_aside(batch, found.failed)])
+        except DATA_REFUSED as error:  # not by a merge, which sets such claims aside itself
             return await self._load_parts(without_unfit(batch) or cut(batch, error))
-
-    async def _load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
-        """Load a batch, in one transaction."""
-        return await self._link.run(lambda c: _load(c, self._how, batch, batch_id))
 
     async def _load_parts(self, parts: Sequence[Batch]) -> Loaded:
         """Load the parts of a batch one after the other."""
@@ -137,33 +145,27 @@ async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID 
         owner = Owner.of(tenant, batch_id)
         await _copy(connection, stream, "load_claims", claims, owner)
         failpoint("load.claims_copied")
-        stored = await _take_keys(connection, tenant, batch_id, claims)
-        failpoint("load.keys")
-        fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
-        if stored:
-            await connection.execute(_EMPTY)
-            await _copy(connection, stream, "load_claims", fresh, owner)
-        await _copy(connection, stream, "load_lines", fresh, owner)
-        await _copy(connection, stream, "load_results", fresh, owner)
-        await _copy(connection, stream, "load_hits", fresh, owner)
-        await _copy(connection, stream, "load_history", fresh, owner)
+        await _copy(connection, stream, "load_lines", claims, owner)
+        await _copy(connection, stream, "load_results", claims, owner)
+        await _copy(connection, stream, "load_hits", claims, owner)
+        await _copy(connection, stream, "load_history", claims, owner)
         failpoint("load.copied")
-        try:
-            async with connection.transaction():  # a savepoint: the copied rows stay for a probe
-                await _merge(connection, fresh)
-        except DATA_REFUSED as error:
-            raise Probed(await probe(connection, _MERGES)) from error
+        stored, fresh, refused = await _take_in(connection, tenant, batch_id, claims)
+        if refused and twice:  # what stands twice may be loaded in the place of what is refused
+            raise SetAside(refused)
+        claims = without(claims, refused)
         failpoint("load.merged")
         if batch.provenances:
             await connection.executemany(
                 _PROVENANCE, [(tenant, *row) for row in batch.provenances.values()]
             )
         settled = settle([item for item in claims if key_of(item) in stored] + twice, stored, fresh)
-        failed = batch.failed + settled.failed
+        failed = batch.failed + refused + settled.failed
         await write_failed(connection, tenant, batch_id, failed, how.backoff)
         await resolve_loaded(connection, tenant, batch_id, held_of(claims, settled))
         failpoint("load.failed")
-        receipt = await _close(connection, tenant, batch_id, batch, fresh, settled)
+        failed_before = len(batch.failed) + len(refused)
+        receipt = await _close(connection, tenant, batch_id, fresh, settled, failed_before)
         failpoint("load.commit")
     failpoint("load.done")
     return Loaded(
@@ -185,11 +187,13 @@ async def _replay(connection: Connection, how: _How, batch: Batch, batch_id: UUI
     if ledger["sha256"] != batch.sha256():
         raise BatchConflictError(batch_id)
     stored = {row.key: row for row in await _stored(connection, tenant, batch.claims)}
-    settled = settle(batch.claims, stored, [])
-    failed = batch.failed + settled.failed
+    held = [item for item in batch.claims if key_of(item) in stored]
+    refused = [item for item in batch.claims if key_of(item) not in stored]
+    settled = settle(held, stored, [])
+    failed = batch.failed + settled.failed + await kept_as_failed(connection, tenant, refused)
     # The same claims may have been resubmitted since: a claim that fails alone is the same batch.
     await write_failed(connection, tenant, batch_id, failed, how.backoff)
-    await resolve_loaded(connection, tenant, batch_id, held_of(batch.claims, settled))
+    await resolve_loaded(connection, tenant, batch_id, held_of(held, settled))
     return Loaded(
         receipts=[_receipt(batch_id, ledger)],
         outcomes=outcomes_of([], settled.already, failed),
@@ -226,6 +230,15 @@ CREATE TEMPORARY TABLE load_lines (LIKE claim_lines) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_results (LIKE claim_results INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_history (LIKE claim_history INCLUDING STORAGE) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_hits (LIKE rule_hits) ON COMMIT DELETE ROWS;
+-- A day that is missing is refused by the merge, which names its row.
+ALTER TABLE load_claims ALTER service_from_date DROP NOT NULL, ALTER service_to_date DROP NOT NULL,
+    ALTER received_date DROP NOT NULL;
+ALTER TABLE load_lines ALTER service_from_date DROP NOT NULL, ALTER service_date DROP NOT NULL,
+    ALTER service_to_date DROP NOT NULL;
+ALTER TABLE load_results ALTER service_from_date DROP NOT NULL;
+ALTER TABLE load_hits ALTER service_from_date DROP NOT NULL;
+ALTER TABLE load_history ALTER service_from_date DROP NOT NULL,
+    ALTER service_to_date DROP NOT NULL;
 """
 
 
@@ -336,7 +349,10 @@ LEFT JOIN LATERAL (
     ORDER BY result_no DESC LIMIT 1
 ) AS r ON true
 """
-_EMPTY: Final = "DELETE FROM load_claims"
+_DROP: Final = """
+DELETE FROM {table} WHERE (claim_id, claim_version) IN (
+    SELECT * FROM unnest($1::text[], $2::integer[]))
+"""
 
 
 async def _take_keys(
@@ -378,6 +394,64 @@ INSERT INTO provenances (tenant_id, provenance_id, reference_release, policy_ver
     stand_ins, partial_rule_ids, not_evaluated, fee_schedule_version)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10) ON CONFLICT DO NOTHING
 """
+
+
+_Find = Callable[[Connection, Sequence[LoadClaim]], Awaitable[list[FailedClaim]]]
+
+
+class _Taken(NamedTuple):
+    """What became of a batch's claims in the tables."""
+
+    stored: dict[Key, Stored]
+    """What holds the keys of those that were not new."""
+    fresh: list[LoadClaim]
+    refused: list[FailedClaim]
+
+
+async def _take_in(
+    connection: Connection, tenant: str, batch_id: UUID, claims: list[LoadClaim]
+) -> _Taken:
+    """Take the keys of new claims and their rows over; what the database refuses is set aside.
+
+    First what is known to be unfit, then what a probe finds, a table at a time. The copied rows
+    stay where they are: a batch is sent once, however many of its claims are refused.
+    """
+    refused: list[FailedClaim] = []
+    probe: _Find = partial(find_refused, merges=_MERGES)
+    for find in (find_unfit, *[probe] * len(_MERGES)):
+        try:
+            stored, fresh = await _take_all(connection, tenant, batch_id, claims)
+        except DATA_REFUSED:
+            found = await find(connection, claims)
+            await _drop(connection, found)
+            refused += found
+            claims = without(claims, found)
+        else:
+            return _Taken(stored, fresh, refused)
+    return _Taken(*await _take_all(connection, tenant, batch_id, claims), refused)
+
+
+async def _take_all(
+    connection: Connection, tenant: str, batch_id: UUID, claims: list[LoadClaim]
+) -> tuple[dict[Key, Stored], list[LoadClaim]]:
+    """Take keys and rows over, all or none; return what holds the other keys, and what is new."""
+    async with connection.transaction():  # within the one under way: a savepoint
+        stored = await _take_keys(connection, tenant, batch_id, claims)
+        failpoint("load.keys")
+        old = [item for item in claims if key_of(item) in stored] if stored else []
+        await _drop(connection, old)
+        fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
+        await _merge(connection, fresh)
+    return stored, fresh
+
+
+async def _drop(connection: Connection, claims: Sequence[LoadClaim | FailedClaim]) -> None:
+    """Take claims out of the temporary tables."""
+    if claims:
+        ids = [item.leased.claim_id for item in claims]
+        versions = [item.leased.claim_version for item in claims]
+        for table in _MERGES:
+            await connection.execute(_DROP.format(table=table), ids, versions)
 
 
 async def _merge(connection: Connection, fresh: Sequence[LoadClaim]) -> None:
@@ -433,13 +507,12 @@ async def _close(
     connection: Connection,
     tenant: str,
     batch_id: UUID,
-    batch: Batch,
     fresh: Sequence[LoadClaim],
     settled: Settled,
+    failed: int,
 ) -> Receipt:
     """Write outbox and receipt, and last, one loader after another, the order of commits."""
     rows = 3 * len(fresh) + _lines(fresh) + _hits(fresh)
-    failed = len(batch.failed)
     failpoint("load.outbox")
     await connection.execute(_OUTBOX, tenant, batch_id, len(fresh), failed + len(settled.failed))
     failpoint("load.number")

@@ -15,7 +15,7 @@ import asyncpg
 from claimgate.v1 import claim_pb2
 
 from loader.failed.backoff import Backoff
-from loader.failed.words import LOADER, RETRIED_BY_ITSELF, FailedStatus
+from loader.failed.words import LOADER, RETRIED_BY_ITSELF, Category, FailedStatus
 from loader.rows import FailedClaim, LoadClaim
 from loader.source import Connection, storable
 
@@ -160,6 +160,40 @@ def charge_of(failed: FailedClaim) -> int:
     return min(max(total, 0), _CENTS_MAX)
 
 
+async def kept_as_failed(
+    connection: Connection, tenant: str, claims: Sequence[LoadClaim]
+) -> list[FailedClaim]:
+    """Return claims as the failures that they are kept as; those that are kept, in their order."""
+    if not claims:
+        return []
+    leased = [item.leased for item in claims]
+    rows = await connection.fetch(
+        _KEPT,
+        tenant,
+        [item.claim_id for item in leased],
+        [item.claim_version for item in leased],
+        [item.content_sha256 for item in leased],
+    )
+    return [
+        FailedClaim(
+            claims[row["place"] - 1].leased,
+            Category(row["failure_category"]),
+            row["processing_stage"],
+            json.loads(row["reasons"]),
+            claims[row["place"] - 1].opened.claim(),
+        )
+        for row in rows
+    ]
+
+
+_KEPT: Final = """
+SELECT given.place, f.failure_category, f.processing_stage, f.reasons
+FROM unnest($2::text[], $3::integer[], $4::bytea[])
+    WITH ORDINALITY AS given (claim_id, claim_version, content, place)
+JOIN failed_claims AS f ON f.tenant_id = $1 AND f.claim_id = given.claim_id
+    AND f.claim_version = given.claim_version AND f.content_sha256 = given.content
+ORDER BY given.place
+"""
 _THERE: Final = """
 SELECT f.claim_id, f.claim_version, f.content_sha256, f.resubmitted_sha256, f.status, f.retries,
     f.attempts, f.assignee

@@ -28,7 +28,7 @@ KINDS: Final[dict[str, tuple[str, str]]] = {
     "order_of_days": ("claim.service_to_date", "ORDER"),
     "repeated_line": ("lines.line_number", "REPEATED"),
     "no_units": ("lines[0].units_milli", "RANGE"),
-    "long": ("claim", "ProgramLimitExceededError"),
+    "long": ("claim.facility_id", "LENGTH"),
     "check": ("own_facilities", "CheckViolationError"),
     "unreadable": ("payload", "PAYLOAD_UNREADABLE"),
     "tampered": ("payload", "PAYLOAD_SEALED"),

@@ -111,9 +111,8 @@ async def test_bad_claims_of_every_kind_cost_themselves_only(own_rule, bad):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("bad", "share"), [(1, 0.5), (10, 0.5), (POISONED // 100, 0.33)])
+@pytest.mark.parametrize(("bad", "share"), [(1, 0.5), (10, 0.5), (POISONED // 100, 0.5)])
 async def test_many_bad_claims_cost_a_bounded_share_of_the_speed(own_rule, bad, share, capsys):
-    # Where each batch has bad claims, each is sent three times: measured 0.43 of clean speed.
     sizes = {"service_faults_max": bad}
     await poison.load_poisoned(World(*own_rule, "warm", sizes), 1_000, 0, SEED)
 
