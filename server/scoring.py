@@ -20,6 +20,8 @@ from server.scorer import Answer, CurrentScorer, EngineThread, Violation
 from server.streams import ScoringStream, StreamLimits, check_batch, checked_view
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
+SCORE_BATCH: Final = f"/{SERVICE}/ScoreBatch"
+"""Path of the method whose calls are refused while the queue is full."""
 
 T = TypeVar("T")
 

@@ -9,10 +9,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import Generic
+from typing import Final, Generic
 
 from server.schedule.quota import Bucket
 from server.schedule.terms import Limits, M, Priority, Refusal, Why
+
+_UNREAD_SHARE: Final = 1 / 64
+"""Share of a bound that is not worth a look: where messages differ in size, a full queue has gaps,
+and in nearly all of them the next message would not fit either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,11 @@ class Bound:
     def fits(self, claims: int) -> bool:
         """Tell whether so many more may come in."""
         return self.held + claims <= self.held_max
+
+    @property
+    def shut(self) -> bool:
+        """Whether there is so little room that a message is not worth reading."""
+        return self.held_max - self.held < max(1, int(self.held_max * _UNREAD_SHARE))
 
 
 class Entrance(Generic[M]):
@@ -122,8 +131,24 @@ class Entrance(Generic[M]):
             bucket = self.bucket(message.tenant, now)
             rate = round(bucket.quota.claims_per_s) if bucket else 0
             return Refusal(Why.QUOTA, message.claims, rate, wait_s)
-        bounds = [self._whole, self._part(message.priority), *self._bounds_of(message)]
+        bounds = [
+            self._whole,
+            self._part(message.priority),
+            *self._bounds_of(message.tenant, message.priority),
+        ]
         bound = next((each for each in bounds if not each.fits(message.claims)), bounds[0])
+        return self._refusal(bound, drain_s)
+
+    def refusal_unread(self, tenant: str, drain_s: float) -> Refusal | None:
+        """Return why a message that nobody has read could not come in; None where it might.
+
+        It is taken for interactive: of two messages that one may come in where the other may not.
+        """
+        bounds = [self._whole, *self._bounds_of(tenant, Priority.INTERACTIVE)]
+        shut = next((each for each in bounds if each.shut), None)
+        return None if shut is None else self._refusal(shut, drain_s)
+
+    def _refusal(self, bound: Bound, drain_s: float) -> Refusal:
         retry_s = min(max(drain_s, self._limits.retry_s), self._limits.retry_s_max)
         return Refusal(bound.why, bound.held, bound.held_max, retry_s)
 
@@ -137,13 +162,13 @@ class Entrance(Generic[M]):
             return self._whole
         return Bound(Why.FULL, self._inside[priority], self._places[priority])
 
-    def _bounds_of(self, message: M) -> list[Bound]:
-        """The parts that its tenant may hold; none binds the first message of a priority."""
-        held = self._held_by(message.tenant)
-        mine = self._held[message.tenant, message.priority]
+    def _bounds_of(self, tenant: str, priority: Priority) -> list[Bound]:
+        """The parts that a tenant may hold; none binds the first message of a priority."""
+        held = self._held_by(tenant)
+        mine = self._held[tenant, priority]
         if not mine:
             return []
-        share, places = self._limits.tenant_share, self._places[message.priority]
+        share, places = self._limits.tenant_share, self._places[priority]
         return [
             Bound(Why.TENANT_FULL, held, int(share * self._limits.queue_claims_max)),
             Bound(Why.TENANT_FULL, mine, int(share * places)),
@@ -162,7 +187,8 @@ class Entrance(Generic[M]):
     def _within_own_bounds(self, message: M, now: float) -> bool:
         """Tell whether its tenant may have it inside."""
         return not self._quota_wait_s(message, now) and all(
-            bound.fits(message.claims) for bound in self._bounds_of(message)
+            bound.fits(message.claims)
+            for bound in self._bounds_of(message.tenant, message.priority)
         )
 
     def _chosen(self, priority: Priority, now: float) -> M | None:

@@ -70,8 +70,12 @@ class Schedule(Generic[M]):
             return None
         self._entrance.discard(message)
         self._deadlines.discard(message)
-        drain_s = self._pace.seconds_for(self._entrance.claims)
-        return self._entrance.refusal(message, now, drain_s)
+        return self._entrance.refusal(message, now, self._drain_s)
+
+    def refusal_unread(self, tenant: str, now: float) -> Refusal | None:
+        """Return why to refuse a message of a tenant before it is read; None if it may be read."""
+        self.advance(now)
+        return self._entrance.refusal_unread(tenant, self._drain_s)
 
     def put(self, message: M, now: float) -> None:
         """Take a message into the queue as soon as there is room for it; until then it waits."""
@@ -138,6 +142,11 @@ class Schedule(Generic[M]):
         moments = [self._deadlines.next_at(), self._entrance.next_at(now)]
         moments += [self._start_at(priority, now, idle=idle) for priority in Priority]
         return min(moments)
+
+    @property
+    def _drain_s(self) -> float:
+        """How long what waits will take."""
+        return self._pace.seconds_for(self._entrance.claims)
 
     def _forget(self, message: M) -> bool:
         """Take out a message that will never be scored; tell whether it was there."""
