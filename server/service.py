@@ -124,6 +124,7 @@ def _add_services(
         limits,
         settings.call_deadline_ms / 1000,
         service.draining,
+        settings.message_entries_max,
     )
     scoring.add_to(server)
     add_ReferenceServiceServicer_to_server(parts.reference, server)
