@@ -175,6 +175,8 @@ class Batcher:
         self._changed.set()
 
     def _forget(self, work: Work) -> None:
+        if not work.answered.cancelled():
+            return  # whoever answers or fails a message has taken it out
         self._schedule.remove(work, monotonic())
         self._settle()
         self._changed.set()

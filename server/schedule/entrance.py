@@ -5,22 +5,20 @@ message is within their own bounds the one that holds least of the queue comes f
 overtakes it: a large message waits until there is room for it.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
-from typing import Final, Generic
+from typing import Final, Generic, NamedTuple
 
 from server.schedule.quota import Bucket
-from server.schedule.terms import Limits, M, Priority, Refusal, Why
+from server.schedule.terms import PRIORITIES, Limits, M, Priority, Refusal, Why
 
 _UNREAD_SHARE: Final = 1 / 64
 """Share of a bound that is not worth a look: where messages differ in size, a full queue has gaps,
 and in nearly all of them the next message would not fit either."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """How much of the queue may be held, and is."""
 
     why: Why
@@ -42,8 +40,8 @@ class Entrance(Generic[M]):
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._inside: Counter[Priority] = Counter()
-        self._held: Counter[tuple[str, Priority]] = Counter()
+        self._inside = dict.fromkeys(PRIORITIES, 0)
+        self._held: defaultdict[tuple[str, Priority], int] = defaultdict(int)
         self._buckets: dict[str, Bucket] = {}
         self._outside: dict[tuple[Priority, str], OrderedDict[M, float]] = {}
         every = limits.queue_claims_max
@@ -62,7 +60,7 @@ class Entrance(Generic[M]):
     @property
     def claims(self) -> int:
         """How many claims are inside."""
-        return self._inside.total()
+        return sum(self._inside.values())
 
     def claims_of(self, priority: Priority) -> int:
         """Return how many claims of a priority are inside."""
@@ -81,6 +79,20 @@ class Entrance(Generic[M]):
     def buckets(self) -> dict[str, Bucket]:
         """The quotas that were asked for so far."""
         return self._buckets
+
+    def enter_at_once(self, message: M, now: float) -> bool:
+        """Let a message in that nobody waits before, if there is room for it; tell whether.
+
+        What `wait` and `admit` would do, in a fraction of their time.
+        """
+        if self._outside or not (
+            self._within_own_bounds(message, now)
+            and self._part(message.priority).fits(message.claims)
+            and self._whole.fits(message.claims)
+        ):
+            return False
+        self._enter(message, now)
+        return True
 
     def wait(self, message: M, now: float) -> None:
         """Put a message at the end of those who wait outside."""
@@ -102,8 +114,7 @@ class Entrance(Generic[M]):
         """Let in the message whose turn it is, if there is room for it; it has paid its quota."""
         if not self._outside:
             return None
-        chosen = {priority: self._chosen(priority, now) for priority in Priority}
-        first, last = chosen[Priority.INTERACTIVE], chosen[Priority.BULK]
+        first, last = (self._chosen(priority, now) for priority in PRIORITIES)
         if last and now >= self._aged_at(last):
             first, last = last, first
         message = first or last
@@ -175,7 +186,8 @@ class Entrance(Generic[M]):
         ]
 
     def _held_by(self, tenant: str) -> int:
-        return sum(self._held[tenant, priority] for priority in Priority)
+        held = self._held
+        return held[tenant, Priority.INTERACTIVE] + held[tenant, Priority.BULK]
 
     def _quota_wait_s(self, message: M, now: float) -> float:
         bucket = self.bucket(message.tenant, now)
