@@ -119,8 +119,11 @@ class _Served:
             code = status.code
             await raw.abort_with_status(status)
         finally:
+            took_s = perf_counter() - started
             metrics.call_handled.labels(*labels, code.name).inc()
-            metrics.call_seconds.labels(*labels).observe(perf_counter() - started)
+            metrics.call_seconds.labels(*labels).observe(took_s)
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                metrics.refusal_seconds.observe(took_s)
 
     async def _answer(self, wire: "_Wire", request_id: str) -> None:
         wire.set_trailing_metadata((("x-request-id", request_id),))

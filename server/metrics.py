@@ -101,6 +101,13 @@ class Metrics:
             registry=registry,
         )
 
+        self.refusal_seconds = Histogram(
+            "claimgate_refusal_duration_seconds",
+            "From the arrival of a call that is refused for lack of room to its status.",
+            buckets=SECONDS,
+            registry=registry,
+        )
+
     def _define_passes(self, registry: CollectorRegistry) -> None:
         self.claims = Counter(
             "claimgate_claims_processed_total", "Claims answered, by decision.", ("status",),

@@ -67,6 +67,7 @@ async def test_full_queue_refuses_a_single_call_before_its_message_came(start, b
         **{name: value for name, value in CANCELLED.items() if name != "grpc_code"},
     )
     assert received == 2
+    assert server.sample("claimgate_refusal_duration_seconds_count") == 1
     assert (
         server.sample("claimgate_refused_messages_total", priority="interactive", reason="full")
         == 1
