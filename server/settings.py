@@ -173,6 +173,9 @@ class Settings(BaseSettings):
     message_claims_max: int = Field(default=2048, ge=1)
     """Most claims in one message."""
 
+    message_entries_max: int = Field(default=65_536, ge=1)
+    """Most claims, lines, diagnoses and other entries of lists in one message."""
+
     message_bytes_max: int = Field(default=4 * 1024 * 1024, ge=1024)
     """Largest message received."""
 
