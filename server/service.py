@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
-from claimgate.v1.claim_service_pb2_grpc import (
-    ClaimServiceServicer,
-    add_ClaimServiceServicer_to_server,
-)
+from claimgate.v1.claim_service_pb2_grpc import add_ClaimServiceServicer_to_server
 from claimgate.v1.reference_service_pb2_grpc import (
     ReferenceServiceServicer,
     add_ReferenceServiceServicer_to_server,
@@ -19,6 +16,7 @@ from claimgate.v1.reference_service_pb2_grpc import (
 
 from server.address import Address
 from server.batcher import Batcher
+from server.claims import ClaimLifeServicer
 from server.failed_claims import SERVICE as CLAIM_SERVICE
 from server.failed_claims import ClaimServicer
 from server.interceptors import Edge
@@ -44,7 +42,7 @@ class Parts:
     reference: ReferenceServiceServicer
     gather: Gather
     metrics: Metrics
-    claims: ClaimServiceServicer = field(default_factory=ClaimServicer)
+    claims: ClaimServicer = field(default_factory=ClaimLifeServicer)
 
 
 @dataclass(slots=True)
@@ -130,6 +128,7 @@ def _add_services(
     )
     scoring.add_to(server)
     add_ReferenceServiceServicer_to_server(parts.reference, server)
+    parts.claims.draining = service.draining
     add_ClaimServiceServicer_to_server(parts.claims, server)
 
 

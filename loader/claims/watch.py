@@ -17,6 +17,7 @@ _RATE_OVER_S: Final = 10.0
 
 Look: TypeAlias = Callable[[], Awaitable[BatchState]]
 Decide: TypeAlias = Callable[[], Awaitable[dict[str, int]]]
+Pause: TypeAlias = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,16 @@ class Report:
         return self.state.left / self.claims_per_s if self.claims_per_s else None
 
 
-async def watch(look: Look, decide: Decide, *, every_s: float = EVERY_S) -> AsyncIterator[Report]:
+async def watch(
+    look: Look, decide: Decide, *, every_s: float = EVERY_S, pause: Pause = asyncio.sleep
+) -> AsyncIterator[Report]:
     """Yield a report at once, then at each change, and a last one when the batch has ended.
 
     Args:
         look: Returns the batch as it stands.
         decide: Returns the decisions on it.
         every_s: Least time between two looks.
+        pause: Waits so many seconds; what it raises ends the watch.
     """
     ended: deque[tuple[float, int]] = deque()
     shown: tuple[dict[str, int], dict[str, int]] | None = None
@@ -60,7 +64,7 @@ async def watch(look: Look, decide: Decide, *, every_s: float = EVERY_S) -> Asyn
             yield Report(state, known, _rate(ended))
         if state.ended:
             return
-        await asyncio.sleep(max(every_s, (looked - started) / _COST_MAX))
+        await pause(max(every_s, (looked - started) / _COST_MAX))
 
 
 def _rate(ended: deque[tuple[float, int]]) -> float:
