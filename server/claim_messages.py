@@ -1,5 +1,7 @@
 """Versions, amendments and batches of claims between the store and the API."""
 
+from typing import Final
+
 from claimgate.v1 import claim_life_pb2 as pb
 from claimgate.v1 import claim_service_pb2 as service
 from claimgate.v1 import score_pb2
@@ -12,9 +14,9 @@ from server.errors import InvalidFieldError
 from server.failed_messages import number_of
 from server.policy_messages import stamp
 
-_CLAIM_ID_MAX = 200
-_BATCH_ID_MAX = 200
-_CHANGES_MAX = 1_000
+_CLAIM_ID_MAX: Final = 200
+_BATCH_ID_MAX: Final = 200
+_CHANGES_MAX: Final = 1_000
 
 
 def claim_id_in(sent: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from loader.link import connect
 from loader.settings import StagingSettings
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from loader.settings import TenantSettings
 
-STAGING_URL = "CLAIMGATE_STAGING_URL"
-PRODUCTION_URL = "CLAIMGATE_PRODUCTION_URL"
+STAGING_URL: Final = "CLAIMGATE_STAGING_URL"
+PRODUCTION_URL: Final = "CLAIMGATE_PRODUCTION_URL"
 Settings = TypeVar("Settings", bound="TenantSettings")
 
 
