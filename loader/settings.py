@@ -70,6 +70,10 @@ class StagingSettings(TenantSettings):
     staging_url: str = Field(min_length=1, repr=False)
     """URL of the staging database, as a role that is neither owner nor superuser."""
 
+    high_value_cents: int | None = Field(default=None, ge=0)
+    """Claims whose total charge is above this are taken in with priority 7 at least; none by
+    default."""
+
 
 class ProductionSettings(TenantSettings):
     """What `claimgate members` and `claimgate fees` need, from the environment (`CLAIMGATE_…`)."""
