@@ -76,7 +76,7 @@ class Loads(Protocol):
     """Where batches of answers go."""
 
     async def load(self, batch: Batch) -> Loaded:
-        """Load a batch, once and whole."""
+        """Load a batch, once and whole; the outcomes are those of all its claims, failed or not."""
 
 
 async def run(

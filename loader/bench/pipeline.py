@@ -22,7 +22,7 @@ from loader.progress import Summary
 from loader.run import run
 from loader.service import Service, running_service
 from loader.settings import LoaderSettings
-from loader.source import Submitted, stage_claims
+from loader.source import Status, Submitted, stage_claims
 from loader.synthetic import synthetic_claims
 
 _WARM_UP_CLAIMS: Final = 5_000
@@ -86,7 +86,10 @@ class _Recorder:
     async def load(self, batch: Batch) -> Loaded:
         """Keep a batch; its claims are as good as loaded."""
         self.batches.append(batch)
-        return Loaded(outcomes=[(item.leased.staging_id, item.status) for item in batch.claims])
+        kept: list[tuple[int, Status]] = [
+            (item.leased.staging_id, item.status) for item in batch.claims
+        ]
+        return Loaded(outcomes=kept + [(item.leased.staging_id, "failed") for item in batch.failed])
 
 
 @dataclass(frozen=True, slots=True)
