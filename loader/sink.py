@@ -159,10 +159,11 @@ async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID 
             await connection.executemany(
                 _PROVENANCE, [(tenant, *row) for row in batch.provenances.values()]
             )
-        settled = settle([item for item in claims if key_of(item) in stored] + twice, stored, fresh)
+        old = [item for item in claims if key_of(item) in stored] if stored else []
+        settled = settle(old + twice, stored, fresh)
         failed = batch.failed + refused + settled.failed
         await write_failed(connection, tenant, batch_id, failed, how.backoff)
-        await resolve_loaded(connection, tenant, batch_id, held_of(claims, settled))
+        await resolve_loaded(connection, tenant, batch_id, held_of(old, settled))
         failpoint("load.failed")
         failed_before = len(batch.failed) + len(refused)
         receipt = await _close(connection, tenant, batch_id, fresh, settled, failed_before)

@@ -66,19 +66,29 @@ async def write_failed(
 
 
 async def resolve_loaded(
-    connection: Connection, tenant: str, batch_id: UUID, loaded: Sequence[LoadClaim]
+    connection: Connection, tenant: str, batch_id: UUID, held: Sequence[LoadClaim]
 ) -> None:
-    """Resolve the failed claims whose id and version production holds from now on."""
-    if loaded:
-        leased = [item.leased for item in loaded]
+    """Resolve the failed claims whose id and version production holds from now on.
+
+    Args:
+        connection: Its temporary table `load_claims` has the claims that were new.
+        tenant: Whose claims.
+        batch_id: The load.
+        held: Claims that production had before, with this very content.
+    """
+    if not await connection.fetchval(_ANY_UNSETTLED, tenant):
+        return
+    await connection.execute(_RESOLVE_NEW, tenant, batch_id, LOADER)
+    if held:
+        leased = [item.leased for item in held]
         await connection.execute(
-            _RESOLVE,
+            _RESOLVE_HELD,
             tenant,
+            batch_id,
+            LOADER,
             [item.claim_id for item in leased],
             [item.claim_version for item in leased],
             [item.content_sha256 for item in leased],
-            batch_id,
-            LOADER,
         )
 
 
@@ -225,12 +235,15 @@ SET batch_id = excluded.batch_id, failure_category = excluded.failure_category,
 """
 # Found one by one (LATERAL ... OFFSET 0), whatever the planner believes of a tenant's size. Where
 # other content was there first, what is loaded under the key resolves nothing.
+_ANY_UNSETTLED: Final = """
+SELECT EXISTS (SELECT FROM failed_claims WHERE tenant_id = $1 AND status <> 'resolved')
+"""
 _RESOLVE: Final = """
 WITH loaded AS MATERIALIZED (
     SELECT theirs.failed_id, CASE WHEN theirs.content_sha256 = given.content THEN 'reloaded'
         WHEN theirs.resubmitted_sha256 = given.content THEN 'corrected'
         ELSE 'superseded' END AS resolution
-    FROM unnest($2::text[], $3::integer[], $4::bytea[]) AS given (claim_id, claim_version, content)
+    FROM {given} AS given (claim_id, claim_version, content)
     CROSS JOIN LATERAL (
         SELECT failed_id, content_sha256, resubmitted_sha256, failure_category
         FROM failed_claims
@@ -242,9 +255,13 @@ WITH loaded AS MATERIALIZED (
         OR given.content IN (theirs.content_sha256, theirs.resubmitted_sha256)
 )
 UPDATE failed_claims AS f
-SET status = 'resolved', resolution = loaded.resolution, resolved_at = now(), resolved_by = $6,
-    resolved_batch_id = $5, next_attempt_at = NULL, lease_owner = NULL, lease_until = NULL,
+SET status = 'resolved', resolution = loaded.resolution, resolved_at = now(), resolved_by = $3,
+    resolved_batch_id = $2, next_attempt_at = NULL, lease_owner = NULL, lease_until = NULL,
     updated_at = now()
 FROM loaded
 WHERE f.tenant_id = $1 AND f.failed_id = loaded.failed_id AND f.status <> 'resolved'
 """
+_RESOLVE_NEW: Final = _RESOLVE.format(
+    given="(SELECT claim_id, claim_version, content_sha256 FROM load_claims)"
+)
+_RESOLVE_HELD: Final = _RESOLVE.format(given="unnest($4::text[], $5::integer[], $6::bytea[])")

@@ -80,8 +80,8 @@ STAGING = {
 PRODUCTION = {
     "stored keys": (sink._STORED, (KEYS, [1] * 50), {"claim_keys_pkey", "claim_results_pkey"}),
     "failed claims that a load ends": (
-        failed_ledger._RESOLVE,
-        (KEYS, [1] * 50, [b"c" * 32] * 50, UUID(int=1), "loader"),
+        failed_ledger._RESOLVE_HELD,
+        (UUID(int=1), "loader", KEYS, [1] * 50, [b"c" * 32] * 50),
         {"failed_claims_unsettled"},
     ),
     "next commit": (ledger._NEXT, (1,), {"batches_commit_seq"}),
