@@ -21,6 +21,7 @@ from functools import partial
 from typing import Final, Protocol, cast
 from uuid import uuid4
 
+import asyncpg
 from claimgate.client import CallError, Client
 from claimgate.v1 import score_pb2, scoring_service_pb2
 from grpc import StatusCode
@@ -34,6 +35,7 @@ from loader.progress import (
     ClaimsFailed,
     ClaimsLeased,
     ClaimsScored,
+    LeasingStopped,
     Progress,
     Summary,
     Tally,
@@ -41,6 +43,7 @@ from loader.progress import (
 )
 from loader.rows import DECISION, OF_SERVICE, FailedClaim, load_claim, provenance_row, rejected
 from loader.settings import LoaderSettings
+from loader.shards.fence import is_fenced
 from loader.sink import Sink
 from loader.source import Leased, Status
 from loader.vault import Vault
@@ -229,19 +232,32 @@ class _Run:
         return self._tally.summary()
 
     async def _give_back(self) -> None:
-        """Give back what was leased and not finished."""
-        await self._finishing.run(lambda c: source.release(c, self._tenant, self._owner))
+        """Give back what was leased and not finished; a shard that is moved has taken it back."""
+        try:
+            await self._finishing.run(lambda c: source.release(c, self._tenant, self._owner))
+        except asyncpg.PostgresError as error:
+            if not is_fenced(error):
+                raise
 
     # Lease. ---------------------------------------------------------------------------------------
 
     async def _lease(self) -> None:
+        """Lease claims and queue them as messages, until none is pending or the shard is moved."""
+        try:
+            await self._lease_all()
+        except asyncpg.PostgresError as error:
+            if not is_fenced(error):
+                raise
+            self._progress(LeasingStopped(str(error)))
+        await self._messages.put(None)
+
+    async def _lease_all(self) -> None:
         """Lease claims and queue them as messages, until none is pending."""
         await self._leasing.run(lambda c: source.take_over(c, self._tenant))
         while leased := await self._leasing.run(self._lease_some):
             self._count_leased(len(leased))
             for item in self._read(leased):
                 await self._messages.put(item)
-        await self._messages.put(None)
 
     async def _lease_some(self, connection: source.Connection) -> list[Leased]:
         """Lease about as many claims as make a batch."""

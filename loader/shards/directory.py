@@ -226,7 +226,11 @@ class Directory(BaseModel):
 
 def _some(numbers: Sequence[int]) -> str:
     shown = ", ".join(map(str, numbers[:_PLACES_SHOWN]))
-    return f"{shown} and {len(numbers) - _PLACES_SHOWN} more" if len(numbers) > _PLACES_SHOWN else shown
+    return (
+        f"{shown} and {len(numbers) - _PLACES_SHOWN} more"
+        if len(numbers) > _PLACES_SHOWN
+        else shown
+    )
 
 
 def read_directory(path: Path) -> Directory:
@@ -278,8 +282,8 @@ def hand_over(path: Path, source: str, target: str) -> Directory:
     shards = document["shards"]
     if not isinstance(shards, Table):
         raise DirectoryError(f"{path}: expected one table for each shard, [shards.NAME]")
-    shards[target]["buckets"] = _texts(giving.buckets)  # type: ignore[index]
-    shards[source]["buckets"] = []  # type: ignore[index]
+    shards[target]["buckets"] = _texts(giving.buckets)
+    shards[source]["buckets"] = []
     text = tomlkit.dumps(document)
     after = _checked(path, tomlkit.parse(text).unwrap())
     _replace(path, text)

@@ -1,4 +1,4 @@
-"""The fence that a move puts round a shard's rows: the databases themselves refuse to be written."""
+"""The fence that a move puts round a shard's rows: the databases refuse what is written."""
 
 from typing import Final, Literal, NamedTuple
 

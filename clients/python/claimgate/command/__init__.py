@@ -24,6 +24,7 @@ _GROUP_HELP: Final = {
     "policy": "How claims are decided: show, check, set, versions.",
     "reference": "Published tables: build, compare, list, show.",
     "rules": "What is checked, and on what grounds.",
+    "shards": "Several pairs of databases: show, check, where, move, remove.",
 }
 _EXTRAS: Final = {"server": "server", "loader": "server,loader"}
 EXIT_FAILED: Final = 1
