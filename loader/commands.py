@@ -132,7 +132,7 @@ def intake(files: list[Path], *, as_json: bool = False) -> int:
     return INPUT_REFUSED if any(each.errors for each in taken) else 0
 
 
-def load(*, as_json: bool = False) -> int:
+def load(*, shard: list[str] | None = None, as_json: bool = False) -> int:
     """Score the pending claims of staging and load the results into production, each exactly once.
 
     Settings come from the environment (CLAIMGATE_STAGING_URL, CLAIMGATE_PRODUCTION_URL,
@@ -140,6 +140,7 @@ def load(*, as_json: bool = False) -> int:
     CLAIMGATE_SHARDS every shard is loaded, side by side; exit status 4 when one of them failed.
 
     Args:
+        shard: Load this shard only, such as one for each machine; repeatable.
         as_json: One JSON object instead of tables.
     """
     from loader.link import unreachable  # noqa: PLC0415
@@ -150,7 +151,9 @@ def load(*, as_json: bool = False) -> int:
     from loader.summary import figures, show_progress, show_summary  # noqa: PLC0415
 
     if ShardSettings.from_environment().shards:
-        return load_all(as_json=as_json)
+        return load_all(shard or (), as_json=as_json)
+    if shard:
+        raise ValueError("--shard needs a directory of shards; set CLAIMGATE_SHARDS")
     settings = LoaderSettings.from_environment()
     try:
         with display.Progress("loading") as progress:

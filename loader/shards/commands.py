@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from claimgate.command import display
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from loader.migrate import Database
     from loader.progress import Event, Summary
     from loader.shards.directory import Shard
@@ -148,17 +150,17 @@ def shards_remove(shard: str) -> int:
 # What other commands do with a directory of shards. -----------------------------------------------
 
 
-def load_all(*, as_json: bool) -> int:
-    """Load every shard, side by side; exit status 4 when one failed or is being moved."""
+def load_all(only: Sequence[str], *, as_json: bool) -> int:
+    """Load the named shards, or every one, side by side; 4 when one failed or is being moved."""
     from loader.shards.run_all import in_all, run_all  # noqa: PLC0415
     from loader.shards.settings import ShardSettings, settings_of  # noqa: PLC0415
     from loader.summary import figures, show_progress, show_summary  # noqa: PLC0415
 
     settings = ShardSettings.from_environment()
     settings.vault()  # without a key no loader can start
-    loaders = [
-        (shard.name, settings_of(shard, settings.tenant)) for shard in settings.directory().in_use
-    ]
+    directory = settings.directory()
+    chosen = [directory.named(name) for name in dict.fromkeys(only)] or directory.in_use
+    loaders = [(shard.name, settings_of(shard, settings.tenant)) for shard in chosen]
     with display.Progress(f"loading {len(loaders)} shards") as progress:
         listen = show_progress(progress)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import multiprocessing
 import os
 import signal
 from datetime import date
@@ -69,8 +70,9 @@ async def test_a_loader_that_is_killed_stops_no_other(shards, staged):
 
     def kill_north(name, event):
         if name == "north" and not killed:
-            [process] = [p for p in __import__("multiprocessing").active_children()
-                if p.name == "load-north"]  # fmt: skip
+            [process] = [
+                each for each in multiprocessing.active_children() if each.name == "load-north"
+            ]
             os.kill(process.pid, signal.SIGKILL)
             killed.append(process.pid)
 
@@ -110,6 +112,14 @@ async def test_the_command_reports_each_shard_and_fails_when_one_did(
     assert failed == 4
     assert "shard south" in said.err + said.out
     assert "canary" not in said.err + said.out
+
+
+async def test_a_shard_is_loaded_alone_where_it_is_named(shards, staged, capsys):
+    assert await asyncio.to_thread(lambda: commands.load(shard=["south"], as_json=True)) == 0
+
+    done = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert list(done["shards"]) == ["south"]
+    assert await shards.ids("north", "production") == []
 
 
 async def test_the_same_claim_id_in_two_shards_is_no_conflict_and_the_check_finds_it(
