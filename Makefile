@@ -82,6 +82,10 @@ docs: $(INSTALLED) ## Rewrite docs/rules.md and docs/listings.md from what is ru
 oracle: $(INSTALLED) ## Hold the engine against the oracle on 200,000 claims (REFERENCE=DIR)
 	@$(BIN)/python -m tests.oracle $(if $(REFERENCE),--reference $(REFERENCE))
 
+.PHONY: crash
+crash: $(INSTALLED) ## Kill loaders and Postgres everywhere, and hold what is left against the input
+	@$(BIN)/python -m tests.crash
+
 .PHONY: bench
 bench: $(INSTALLED) ## Measure everything beside its limits, and hold it against what is asked (REFERENCE=DIR)
 	@$(BIN)/claimgate bench all $(if $(REFERENCE),--reference $(REFERENCE)) --json

@@ -8,6 +8,7 @@ from claimgate.v1 import score_pb2
 from claimgate.v1.claim_columns_pb2 import ClaimColumns
 
 from engine.checks_native import claims_in
+from engine.sent_columns import PARENTS
 
 
 class Message(Protocol):
@@ -86,6 +87,12 @@ class Columns:
     def claims(self) -> int:
         """How many claims the columns say that they hold."""
         return self._parsed.claims
+
+    @property
+    def entries(self) -> int:
+        """How many claims, lines, diagnoses and so on they say that they hold."""
+        lists = (column.counts for column in self._parsed.columns if column.field in PARENTS)
+        return self.claims + sum(map(sum, lists))
 
     def rows(self) -> score_pb2.ClaimBatch:
         """Return the claims as messages; ColumnError where the columns contradict each other."""

@@ -1,5 +1,6 @@
 """Batches of scored claims on their way into production, and what came of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -92,3 +93,15 @@ class Loaded:
     loaded: int = 0
     already_loaded: int = 0
     rows: int = 0
+
+
+def joined(parts: Sequence[Loaded]) -> Loaded:
+    """Return what the loads of a batch's parts did together."""
+    return Loaded(
+        receipts=[receipt for part in parts for receipt in part.receipts],
+        outcomes=[outcome for part in parts for outcome in part.outcomes],
+        failed=[failed for part in parts for failed in part.failed],
+        loaded=sum(part.loaded for part in parts),
+        already_loaded=sum(part.already_loaded for part in parts),
+        rows=sum(part.rows for part in parts),
+    )

@@ -24,6 +24,7 @@ from loader.embedded import (
     create_databases,
     embedded_postgres,
 )
+from loader.failed.demo import repair_and_reload
 from loader.intake_files import Taken, take_in
 from loader.migrate import upgrade
 from loader.places import prepared_snapshot, working_folder
@@ -56,9 +57,12 @@ async def run_demo(claims: int, source: Path | None, seed: int) -> int:
             fees = await load_sample_fees(settings)
             log, history = folder / "service.log", _history(settings)
             async with running_service(snapshot, log, environment=history) as service:
+                settings = settings.model_copy(update={"service_address": service.address})
                 counts = await _load_and_show(settings, service, claims, taken)
                 page = await _page_of(service)
                 display.show_facts("The tenant's own fee schedule", use_of_fees(fees, page))
+                failed = await repair_and_reload(settings)
+                display.show_facts("A failed claim, repaired and reloaded", failed)
                 display.show_facts("Where to look next", _next_steps(folder, service))
     display.show(json.dumps(counts))
     return 0
@@ -127,7 +131,6 @@ async def _load_and_show(
     settings: LoaderSettings, service: Service, claims: int, taken: list[Taken]
 ) -> dict[str, Any]:
     """Run the loader with live progress; print what came of it and return its figures."""
-    settings = settings.model_copy(update={"service_address": service.address})
     total = claims + sum(each.staged for each in taken)
     with display.Progress("done") as progress:
         summary = await run(settings, show_progress(progress, total))
@@ -185,6 +188,7 @@ def _next_steps(folder: Path, service: Service) -> dict[str, str]:
     return {
         "the service's log": str(service.log),
         "its rules": "claimgate rules list, claimgate rules show NCCI_PTP, docs/rules.md",
+        "failed claims": "claimgate failed list, show, repair, retry; docs/operating.md",
         "your own claims": "claimgate serve, then claimgate score FILE",
         "how to call it": "docs/calling.md",
         "the databases": f"stopped with this demo; their data is in {folder / 'postgres'}",

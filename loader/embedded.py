@@ -87,6 +87,8 @@ _CONF: Final = """
 shared_buffers = 256MB
 max_wal_size = 4GB
 checkpoint_timeout = 15min
+# What a constraint refuses would otherwise stand in the server's log, with its values
+log_error_verbosity = terse
 """
 
 

@@ -14,6 +14,7 @@ from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 from google.protobuf.message import DecodeError
 
 from engine.checks_native import claims_in
+from loader.failed.words import Category
 from loader.framing import batch_of
 from loader.lookup import VaultError
 from loader.opened import Opened, facts_of, read_facts
@@ -82,7 +83,7 @@ def _unsealed(leased: Leased, vault: Vault, tenant: str) -> bytes | FailedClaim:
     try:
         return open_payload(leased, vault, tenant)
     except VaultError as error:
-        return _unreadable(leased, "PAYLOAD_SEALED", str(error))
+        return _unreadable(leased, Category.SEALED, "PAYLOAD_SEALED", str(error))
 
 
 def _read_alone(leased: Leased, payload: bytes) -> Opened | FailedClaim:
@@ -91,12 +92,12 @@ def _read_alone(leased: Leased, payload: bytes) -> Opened | FailedClaim:
         return Opened(leased, payload, facts_of(claim_pb2.Claim.FromString(payload)))
     except DecodeError:
         said = "the payload is no serialized claimgate.v1.Claim; submit the claim again"
-        return _unreadable(leased, "PAYLOAD_UNREADABLE", said)
+        return _unreadable(leased, Category.DECODE, "PAYLOAD_UNREADABLE", said)
 
 
-def _unreadable(leased: Leased, code: str, message: str) -> FailedClaim:
+def _unreadable(leased: Leased, category: Category, code: str, message: str) -> FailedClaim:
     reason = {"field": "payload", "code": code, "message": message}
-    return FailedClaim(leased, "unreadable", "decode", [reason])
+    return FailedClaim(leased, category, "decode", [reason])
 
 
 def form(claims: Iterable[Opened], *, claims_max: int, bytes_max: int) -> Iterator[Message]:

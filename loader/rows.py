@@ -7,7 +7,7 @@ for all rows of a claim.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import repeat
 from struct import Struct
@@ -33,8 +33,9 @@ from loader.copy_format import (
     sized,
     text_field,
 )
+from loader.failed.words import Category
 from loader.opened import Opened
-from loader.source import PRIORITY_MAX, Leased, Status, storable
+from loader.source import PRIORITY_MAX, Leased, Status
 from loader.vault import Vault
 
 Row = tuple[object, ...]
@@ -66,9 +67,11 @@ class FailedClaim:
     """A claim that cannot go on, with every reason."""
 
     leased: Leased
-    category: str
+    category: Category
     stage: str
     reasons: list[Reason]
+    claim: claim_pb2.Claim | None = field(default=None, repr=False)
+    """The claim, where it could be read."""
 
 
 def load_claim(
@@ -100,7 +103,7 @@ def load_claim(
     )
 
 
-def rejected(leased: Leased, result: score_pb2.ClaimResult) -> FailedClaim:
+def rejected(opened: Opened, result: score_pb2.ClaimResult) -> FailedClaim:
     """Return the failure of a claim whose structure the service refused, or that it failed on."""
     faults = [
         {"field": violation.field, "code": violation.code, "message": violation.message}
@@ -113,8 +116,9 @@ def rejected(leased: Leased, result: score_pb2.ClaimResult) -> FailedClaim:
         if hit.action == score_pb2.ACTION_REJECT
     ]
     of_service = any(fault["code"] == _FAULT_OF_SERVICE for fault in faults)
-    category = OF_SERVICE if of_service else "structure"
-    return FailedClaim(leased, category, "score", faults or hits)
+    structural = Category.VALIDATION if faults else Category.POLICY_REJECTED
+    category = Category.SERVICE_FAULT if of_service else structural
+    return FailedClaim(opened.leased, category, "score", faults or hits, opened.claim())
 
 
 def score_e4(score: float) -> int:
@@ -123,8 +127,6 @@ def score_e4(score: float) -> int:
 
 
 _FAULT_OF_SERVICE: Final = "V00"
-OF_SERVICE: Final = "service"
-"""Category of a claim that the service itself fails on."""
 DECISION: Final = enum_names(score_pb2.Decision, "DECISION_")
 _DECISION: Final = enum_fields(score_pb2.Decision, "DECISION_")
 _ACTION: Final = enum_fields(score_pb2.Action, "ACTION_")
@@ -391,18 +393,3 @@ def provenance_row(provenance: score_pb2.Provenance) -> Row:
     digest = sha256(json.dumps(content).encode()).digest()
     unjudged = json.dumps([{"reason": reason, "rule_ids": ids} for reason, ids in gaps])
     return int.from_bytes(digest[:8], signed=True), *texts, *lists, unjudged, version
-
-
-def failed_row(failed: FailedClaim) -> Row:
-    """Return the row of a claim that failed."""
-    leased = failed.leased
-    return (
-        leased.claim_id,
-        leased.claim_version,
-        leased.content_sha256,
-        failed.category,
-        failed.stage,
-        storable(json.dumps(failed.reasons, ensure_ascii=False)),
-        leased.payload_encrypted,
-        leased.attempts,
-    )

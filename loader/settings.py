@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from loader.failed.backoff import Backoff
+from loader.failed.repair_steps import STEPS
 from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
 from loader.vault import Vault
 
@@ -97,8 +99,8 @@ class LoaderSettings(StagingSettings):
     lease_claims: int = Field(default=5_000, ge=1, le=100_000)
     """Claims leased at once, about; a member's other claims come along."""
 
-    lease_s: float = Field(default=300.0, gt=0)
-    """How long a lease holds; then another loader may take the claims over."""
+    lease_s: float = Field(default=60.0, ge=0.1)
+    """How long a loader keeps its claims after it last said that it lives, at thirds of this."""
 
     attempts_max: int = Field(default=5, ge=1)
     """Leases that may end in a crash before a claim is set aside as failed."""
@@ -117,3 +119,32 @@ class LoaderSettings(StagingSettings):
 
     database_attempts: int = Field(default=5, ge=1)
     """How often a database step is tried when the connection is lost."""
+
+    retry_wait_s: float = Field(default=60.0, gt=0)
+    """Longest wait before a failed claim is tried again by itself; each retry doubles it."""
+
+    retry_wait_s_max: float = Field(default=86_400.0, gt=0)
+    """Longest such wait; half of a wait is certain, the other half drawn by lot."""
+
+    retries_max: int = Field(default=5, ge=1)
+    """Retries that may fail; then a claim is dead until a person takes it up."""
+
+    retry_lease_s: float = Field(default=300.0, gt=0)
+    """How long a retrier may take to put claims back into staging before another one may."""
+
+    repair_steps: tuple[str, ...] = ()
+    """Repair steps that are applied without being asked, as a JSON list; none unless named."""
+
+    @field_validator("repair_steps")
+    @classmethod
+    def _known(cls, steps: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse the name of a step that does not exist."""
+        if unknown := sorted(set(steps) - set(STEPS)):
+            raise ValueError(
+                f"there is no repair step {unknown[0]!r}; expected some of {', '.join(STEPS)}"
+            )
+        return steps
+
+    def backoff(self) -> Backoff:
+        """Return when failed claims are tried again."""
+        return Backoff(self.retry_wait_s, self.retry_wait_s_max, self.retries_max)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from loader.failed.words import Category
 from loader.rows import FailedClaim, LoadClaim
 from loader.source import Status
 
@@ -43,7 +44,11 @@ def settle(
         if content == item.leased.content_sha256:
             settled.already.append((item.leased.staging_id, status))
         else:
-            settled.failed.append(FailedClaim(item.leased, "content_conflict", "load", [_CONFLICT]))
+            settled.failed.append(
+                FailedClaim(
+                    item.leased, Category.CONFLICT, "load", [_CONFLICT], item.opened.claim()
+                )
+            )
     return settled
 
 
@@ -53,6 +58,12 @@ _CONFLICT: Final = {
     "message": "another claim was loaded under this id and version; "
     "a correction takes the next claim_version",
 }
+
+
+def held_of(claims: Sequence[LoadClaim], settled: Settled) -> list[LoadClaim]:
+    """Return the claims that production holds now, with this very content."""
+    failed = {id(each.leased) for each in settled.failed}
+    return [item for item in claims if id(item.leased) not in failed] if failed else list(claims)
 
 
 def each_key_once(claims: list[LoadClaim]) -> tuple[list[LoadClaim], list[LoadClaim]]:

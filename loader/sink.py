@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import Final, cast
+from operator import attrgetter
+from typing import Final, NamedTuple, cast
 from uuid import UUID
 
 import asyncpg
@@ -19,11 +20,25 @@ from loader.batch import (
     Receipt,
     SinkError,
     id_of,
+    joined,
 )
 from loader.copy_format import HEADER, TRAILER
+from loader.failed.backoff import Backoff
+from loader.failed.ledger import kept_as_failed, resolve_loaded, write_failed
+from loader.failpoints import failpoint
 from loader.history_rows import HISTORY_COLUMNS, history_rows
 from loader.link import Link
-from loader.refused import DATA_REFUSED, cut, without_unfit
+from loader.refused import (
+    DATA_REFUSED,
+    SetAside,
+    cut,
+    find_refused,
+    find_unfit,
+    set_aside,
+    without,
+    without_nul,
+    without_unfit,
+)
 from loader.rows import (
     CLAIM_COLUMNS,
     HIT_COLUMNS,
@@ -32,10 +47,9 @@ from loader.rows import (
     FailedClaim,
     LoadClaim,
     Owner,
-    failed_row,
 )
 from loader.rows_native import claim_rows, hit_rows, line_rows, result_rows
-from loader.settled import Key, Settled, Stored, each_key_once, key_of, outcomes_of, settle
+from loader.settled import Key, Settled, Stored, each_key_once, held_of, key_of, outcomes_of, settle
 from loader.source import days, rows_of, tenant_transaction
 
 Connection = asyncpg.Connection
@@ -44,33 +58,40 @@ Connection = asyncpg.Connection
 class Sink:
     """Loads batches for one tenant."""
 
-    def __init__(self, link: Link, tenant: str) -> None:
-        """Name the database and the tenant."""
+    def __init__(
+        self,
+        link: Link,
+        tenant: str,
+        backoff: Backoff | None = None,
+        *,
+        stream: "Stream | None" = None,
+    ) -> None:
+        """Name the database and the tenant.
+
+        Args:
+            link: The production database.
+            tenant: Whose claims.
+            backoff: When failed claims are tried again.
+            stream: Gives the rows; left out, `stream_rows`.
+        """
         self._link = link
-        self._tenant = tenant
+        self._how = _How(tenant, backoff or Backoff(), stream or stream_rows)
         self._months: set[tuple[int, int]] = set()
 
     async def load(self, batch: Batch, batch_id: UUID | None = None) -> Loaded:
         """Load a batch; claims that the database refuses are set aside as failed, with reasons."""
         await self._make_months({item.opened.facts.service_from for item in batch.claims})
+        batch = without_nul(batch)
         try:
-            return await self._link.run(
-                lambda connection: _load(connection, self._tenant, batch, batch_id)
-            )
-        except DATA_REFUSED as error:
+            return await self._link.run(lambda c: _load(c, self._how, batch, batch_id))
+        except SetAside as found:
+            return await self._load_parts([set_aside(batch, found.failed)])
+        except DATA_REFUSED as error:  # not by a merge, which sets such claims aside itself
             return await self._load_parts(without_unfit(batch) or cut(batch, error))
 
     async def _load_parts(self, parts: Sequence[Batch]) -> Loaded:
         """Load the parts of a batch one after the other."""
-        done = [await self.load(part) for part in parts]
-        return Loaded(
-            receipts=[receipt for part in done for receipt in part.receipts],
-            outcomes=[outcome for part in done for outcome in part.outcomes],
-            failed=[failed for part in done for failed in part.failed],
-            loaded=sum(part.loaded for part in done),
-            already_loaded=sum(part.already_loaded for part in done),
-            rows=sum(part.rows for part in done),
-        )
+        return joined([await self.load(part) for part in parts])
 
     async def _make_months(self, texts: Iterable[str]) -> None:
         """Make the partitions of new months; what is out of reach goes to the default one."""
@@ -92,42 +113,61 @@ _PARTITION_YEARS: Final = 10
 _MAKE_PARTITIONS: Final = "SELECT make_partitions($1, $1)"
 
 
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How batches are loaded."""
+
+    tenant: str
+    backoff: Backoff
+    stream: "Stream"
+
+
 # One transaction. ---------------------------------------------------------------------------------
 
 
-async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUID | None) -> Loaded:
+async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID | None) -> Loaded:
     """Load a batch in one transaction; one that is in the ledger answers with its receipt."""
+    tenant, stream = how.tenant, how.stream
     digest = batch.sha256()
     batch_id = batch_id or id_of(digest)
     await _prepare(connection)
+    failpoint("load.begin")
     async with tenant_transaction(connection, tenant):
-        await connection.execute(_DURABLE)
+        await connection.execute(_BEGIN)
         await connection.execute(_LOCK_BATCH, f"{tenant}|{batch_id}")
         if not await connection.fetchval(
             _ENTER, tenant, batch_id, digest, len(batch), batch.started_at
         ):
-            return await _replay(connection, tenant, batch, batch_id)
-        claims, twice = each_key_once(batch.claims)
+            return await _replay(connection, how, batch, batch_id)
+        failpoint("load.ledger")
+        once, twice = each_key_once(batch.claims)
+        claims = by_key(once)
         owner = Owner.of(tenant, batch_id)
-        await _copy(connection, "load_claims", claims, owner)
-        stored = await _take_keys(connection, tenant, batch_id, claims)
-        fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
-        if stored:
-            await connection.execute(_EMPTY)
-            await _copy(connection, "load_claims", fresh, owner)
-        await _copy(connection, "load_lines", fresh, owner)
-        await _copy(connection, "load_results", fresh, owner)
-        await _copy(connection, "load_hits", fresh, owner)
-        await _copy(connection, "load_history", fresh, owner)
-        await _merge(connection, fresh)
+        await _copy(connection, stream, "load_claims", claims, owner)
+        failpoint("load.claims_copied")
+        await _copy(connection, stream, "load_lines", claims, owner)
+        await _copy(connection, stream, "load_results", claims, owner)
+        await _copy(connection, stream, "load_hits", claims, owner)
+        await _copy(connection, stream, "load_history", claims, owner)
+        failpoint("load.copied")
+        stored, fresh, refused = await _take_in(connection, tenant, batch_id, claims)
+        if refused and twice:  # what stands twice may be loaded in the place of what is refused
+            raise SetAside(refused)
+        claims = without(claims, refused)
+        failpoint("load.merged")
         if batch.provenances:
             await connection.executemany(
                 _PROVENANCE, [(tenant, *row) for row in batch.provenances.values()]
             )
         settled = settle([item for item in claims if key_of(item) in stored] + twice, stored, fresh)
-        failed = batch.failed + settled.failed
-        await _write_failed(connection, tenant, batch_id, failed)
-        receipt = await _close(connection, tenant, batch_id, batch, fresh, settled)
+        failed = batch.failed + refused + settled.failed
+        await write_failed(connection, tenant, batch_id, failed, how.backoff)
+        await resolve_loaded(connection, tenant, batch_id, held_of(claims, settled))
+        failpoint("load.failed")
+        failed_before = len(batch.failed) + len(refused)
+        receipt = await _close(connection, tenant, batch_id, fresh, settled, failed_before)
+        failpoint("load.commit")
+    failpoint("load.done")
     return Loaded(
         receipts=[receipt],
         outcomes=outcomes_of(fresh, settled.already, failed),
@@ -138,16 +178,22 @@ async def _load(connection: Connection, tenant: str, batch: Batch, batch_id: UUI
     )
 
 
-async def _replay(connection: Connection, tenant: str, batch: Batch, batch_id: UUID) -> Loaded:
+async def _replay(connection: Connection, how: _How, batch: Batch, batch_id: UUID) -> Loaded:
     """Answer for a batch that was loaded before."""
+    tenant = how.tenant
     ledger = await connection.fetchrow(_LEDGER, tenant, batch_id)
     if ledger is None:
         raise SinkError(f"batch {batch_id} is in the ledger of another tenant; use a new id")
     if ledger["sha256"] != batch.sha256():
         raise BatchConflictError(batch_id)
     stored = {row.key: row for row in await _stored(connection, tenant, batch.claims)}
-    settled = settle(batch.claims, stored, [])
-    failed = batch.failed + settled.failed
+    held = [item for item in batch.claims if key_of(item) in stored]
+    refused = [item for item in batch.claims if key_of(item) not in stored]
+    settled = settle(held, stored, [])
+    failed = batch.failed + settled.failed + await kept_as_failed(connection, tenant, refused)
+    # The same claims may have been resubmitted since: a claim that fails alone is the same batch.
+    await write_failed(connection, tenant, batch_id, failed, how.backoff)
+    await resolve_loaded(connection, tenant, batch_id, held_of(held, settled))
     return Loaded(
         receipts=[_receipt(batch_id, ledger)],
         outcomes=outcomes_of([], settled.already, failed),
@@ -158,7 +204,9 @@ async def _replay(connection: Connection, tenant: str, batch: Batch, batch_id: U
 
 # Steps of the transaction. ------------------------------------------------------------------------
 
-_DURABLE: Final = "SET LOCAL synchronous_commit = on"
+# What is found by key is found by its index, whatever the planner believes of a table's size: of
+# one that was empty when it was last looked at, it would read all rows for each key.
+_BEGIN: Final = "SET LOCAL synchronous_commit = on; SET LOCAL enable_seqscan = off"
 _LOCK_BATCH: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.batch|' || $1, 0))"
 LOCK_SEQUENCE: Final = (
     "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.commit_seq|' || $1, 0))"
@@ -182,6 +230,15 @@ CREATE TEMPORARY TABLE load_lines (LIKE claim_lines) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_results (LIKE claim_results INCLUDING DEFAULTS) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_history (LIKE claim_history INCLUDING STORAGE) ON COMMIT DELETE ROWS;
 CREATE TEMPORARY TABLE load_hits (LIKE rule_hits) ON COMMIT DELETE ROWS;
+-- A day that is missing is refused by the merge, which names its row.
+ALTER TABLE load_claims ALTER service_from_date DROP NOT NULL, ALTER service_to_date DROP NOT NULL,
+    ALTER received_date DROP NOT NULL;
+ALTER TABLE load_lines ALTER service_from_date DROP NOT NULL, ALTER service_date DROP NOT NULL,
+    ALTER service_to_date DROP NOT NULL;
+ALTER TABLE load_results ALTER service_from_date DROP NOT NULL;
+ALTER TABLE load_hits ALTER service_from_date DROP NOT NULL;
+ALTER TABLE load_history ALTER service_from_date DROP NOT NULL,
+    ALTER service_to_date DROP NOT NULL;
 """
 
 
@@ -200,6 +257,17 @@ class _Rows:
     count: Callable[[Sequence[LoadClaim]], int]
     at_once: int = 500
     """Claims that are encoded without a turn for the other tasks."""
+    order: Callable[[LoadClaim], bytes] | None = None
+    """The order of the rows, where it is not that of the claims."""
+
+
+def by_key(claims: Iterable[LoadClaim]) -> list[LoadClaim]:
+    """Return claims in the order of the tables' keys: each row's place is near that of the last."""
+    return sorted(claims, key=attrgetter("key"))
+
+
+def _member(item: LoadClaim) -> bytes:
+    return item.leased.member_key
 
 
 def _lines(claims: Sequence[LoadClaim]) -> int:
@@ -216,25 +284,38 @@ _ROWS: Final = {
     "load_results": _Rows(RESULT_COLUMNS, result_rows, len),
     "load_hits": _Rows(HIT_COLUMNS, hit_rows, _hits),
     # Read into columns first, and the more at once the cheaper.
-    "load_history": _Rows(HISTORY_COLUMNS, history_rows, len, at_once=1_000),
+    # Read by member: a member's claims lie side by side.
+    "load_history": _Rows(HISTORY_COLUMNS, history_rows, len, at_once=1_000, order=_member),
 }
 
 
+LOAD_TABLES: Final = tuple(_ROWS)
+"""The temporary tables that a batch goes into."""
+
+Stream = Callable[[str, Sequence[LoadClaim], Owner], AsyncIterator[bytes]]
+"""Gives the rows of some claims for a temporary table, as COPY takes them."""
+
+
 async def _copy(
-    connection: Connection, table: str, claims: Sequence[LoadClaim], owner: Owner
+    connection: Connection, stream: Stream, table: str, claims: Sequence[LoadClaim], owner: Owner
 ) -> None:
     """Send the rows of claims to one temporary table, and count them."""
     rows = _ROWS[table]
     done = await connection.copy_to_table(
-        table, source=_stream(rows, claims, owner), columns=rows.columns, format="binary"
+        table, source=stream(table, claims, owner), columns=rows.columns, format="binary"
     )
     expected = rows.count(claims)
     if rows_of(done) != expected:
         raise CountMismatchError(table, expected, rows_of(done))
 
 
-async def _stream(rows: _Rows, claims: Sequence[LoadClaim], owner: Owner) -> AsyncIterator[bytes]:
+async def stream_rows(
+    table: str, claims: Sequence[LoadClaim], owner: Owner
+) -> AsyncIterator[bytes]:
     """Yield the rows of some claims at a time; between them the other tasks have their turn."""
+    rows = _ROWS[table]
+    if rows.order:
+        claims = sorted(claims, key=rows.order)
     yield HEADER
     for first in range(0, len(claims), rows.at_once):
         yield rows.encode(claims[first : first + rows.at_once], owner)
@@ -242,7 +323,8 @@ async def _stream(rows: _Rows, claims: Sequence[LoadClaim], owner: Owner) -> Asy
     yield TRAILER
 
 
-# In one order, so that two loaders with the same claims wait for each other in turn.
+# In one order, so that two loaders with the same claims wait for each other in turn. A plain INSERT
+# and a look at what it refuses would cost half, and write refused keys into the server's log.
 _TAKE_KEYS: Final = """
 INSERT INTO claim_keys (tenant_id, claim_id, claim_version, service_from_date, content_sha256,
     batch_id)
@@ -267,7 +349,10 @@ LEFT JOIN LATERAL (
     ORDER BY result_no DESC LIMIT 1
 ) AS r ON true
 """
-_EMPTY: Final = "DELETE FROM load_claims"
+_DROP: Final = """
+DELETE FROM {table} WHERE (claim_id, claim_version) IN (
+    SELECT * FROM unnest($1::text[], $2::integer[]))
+"""
 
 
 async def _take_keys(
@@ -311,6 +396,64 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::jsonb, $10) ON CONFLICT DO NOTHING
 """
 
 
+_Find = Callable[[Connection, Sequence[LoadClaim]], Awaitable[list[FailedClaim]]]
+
+
+class _Taken(NamedTuple):
+    """What became of a batch's claims in the tables."""
+
+    stored: dict[Key, Stored]
+    """What holds the keys of those that were not new."""
+    fresh: list[LoadClaim]
+    refused: list[FailedClaim]
+
+
+async def _take_in(
+    connection: Connection, tenant: str, batch_id: UUID, claims: list[LoadClaim]
+) -> _Taken:
+    """Take the keys of new claims and their rows over; what the database refuses is set aside.
+
+    First what is known to be unfit, then what a probe finds, a table at a time. The copied rows
+    stay where they are: a batch is sent once, however many of its claims are refused.
+    """
+    refused: list[FailedClaim] = []
+    probe: _Find = partial(find_refused, merges=_MERGES)
+    for find in (find_unfit, *[probe] * len(_MERGES)):
+        try:
+            stored, fresh = await _take_all(connection, tenant, batch_id, claims)
+        except DATA_REFUSED:
+            found = await find(connection, claims)
+            await _drop(connection, found)
+            refused += found
+            claims = without(claims, found)
+        else:
+            return _Taken(stored, fresh, refused)
+    return _Taken(*await _take_all(connection, tenant, batch_id, claims), refused)
+
+
+async def _take_all(
+    connection: Connection, tenant: str, batch_id: UUID, claims: list[LoadClaim]
+) -> tuple[dict[Key, Stored], list[LoadClaim]]:
+    """Take keys and rows over, all or none; return what holds the other keys, and what is new."""
+    async with connection.transaction():  # within the one under way: a savepoint
+        stored = await _take_keys(connection, tenant, batch_id, claims)
+        failpoint("load.keys")
+        old = [item for item in claims if key_of(item) in stored] if stored else []
+        await _drop(connection, old)
+        fresh = [item for item in claims if key_of(item) not in stored] if stored else claims
+        await _merge(connection, fresh)
+    return stored, fresh
+
+
+async def _drop(connection: Connection, claims: Sequence[LoadClaim | FailedClaim]) -> None:
+    """Take claims out of the temporary tables."""
+    if claims:
+        ids = [item.leased.claim_id for item in claims]
+        versions = [item.leased.claim_version for item in claims]
+        for table in _MERGES:
+            await connection.execute(_DROP.format(table=table), ids, versions)
+
+
 async def _merge(connection: Connection, fresh: Sequence[LoadClaim]) -> None:
     """Take the rows over into the tables that are read, and count them."""
     for table, statement in _MERGES.items():
@@ -318,29 +461,6 @@ async def _merge(connection: Connection, fresh: Sequence[LoadClaim]) -> None:
         merged = rows_of(await connection.execute(statement)) if expected else 0
         if merged != expected:
             raise CountMismatchError(statement.split()[2], expected, merged)
-
-
-_WRITE_FAILED: Final = """
-INSERT INTO failed_claims (tenant_id, batch_id, claim_id, claim_version, content_sha256,
-    failure_category,
-    processing_stage, reasons, payload_encrypted, attempts)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9, $10)
-ON CONFLICT (tenant_id, claim_id, claim_version, content_sha256) DO UPDATE
-SET batch_id = excluded.batch_id, failure_category = excluded.failure_category,
-    processing_stage = excluded.processing_stage, reasons = excluded.reasons, attempts =
-    excluded.attempts,
-    status = 'open', updated_at = now()
-"""
-
-
-async def _write_failed(
-    connection: Connection, tenant: str, batch_id: UUID, failed: Sequence[FailedClaim]
-) -> None:
-    """Keep the claims that failed, each with all its reasons."""
-    if failed:
-        await connection.executemany(
-            _WRITE_FAILED, [(tenant, batch_id, *failed_row(item)) for item in failed]
-        )
 
 
 _OUTBOX: Final = """
@@ -387,14 +507,15 @@ async def _close(
     connection: Connection,
     tenant: str,
     batch_id: UUID,
-    batch: Batch,
     fresh: Sequence[LoadClaim],
     settled: Settled,
+    failed: int,
 ) -> Receipt:
     """Write outbox and receipt, and last, one loader after another, the order of commits."""
     rows = 3 * len(fresh) + _lines(fresh) + _hits(fresh)
-    failed = len(batch.failed)
+    failpoint("load.outbox")
     await connection.execute(_OUTBOX, tenant, batch_id, len(fresh), failed + len(settled.failed))
+    failpoint("load.number")
     await connection.execute(LOCK_SEQUENCE, tenant)
     if fresh:
         await connection.execute(_PROVIDER_MONTHS, tenant)

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, Protocol
 import asyncpg
 from claimgate.v1 import claim_pb2
 
+from loader.failpoints import failpoint
 from loader.lookup import MEMBER
 from loader.vault import Vault
 
@@ -74,6 +75,7 @@ class Leased(NamedTuple):
     member_key: bytes
     attempts: int
     payload_encrypted: bytes
+    total_charge_cents: int = 0
 
 
 @asynccontextmanager
@@ -194,7 +196,7 @@ async def record_problems(
 
 # One loader of a tenant leases at a time, for some milliseconds: so none is left without because
 # another has just locked what it looked at.
-_LOCK_QUEUE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.lease|' || $1, 0))"
+LOCK_QUEUE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.lease|' || $1, 0))"
 
 # The members of the claims picked bring their other pending claims along: a message is seen
 # together.
@@ -227,19 +229,14 @@ WITH picked AS MATERIALIZED (
     RETURNING s.staging_id, s.member_key, s.attempts, s.priority
 )
 SELECT lent.staging_id, c.claim_id, c.claim_version, c.content_sha256, lent.member_key,
-    lent.attempts, c.payload_encrypted
+    lent.attempts, c.payload_encrypted, c.total_charge_cents
 FROM lent CROSS JOIN LATERAL (
-    SELECT claim_id, claim_version, content_sha256, payload_encrypted FROM claims
+    SELECT claim_id, claim_version, content_sha256, payload_encrypted, total_charge_cents
+    FROM claims
     WHERE tenant_id = $1 AND staging_id = lent.staging_id
     OFFSET 0
 ) AS c
 ORDER BY lent.priority DESC, lent.staging_id
-"""
-
-_TAKE_OVER: Final = """
-UPDATE claim_states
-SET status = 'pending', lease_owner = NULL, lease_until = NULL, updated_at = now()
-WHERE tenant_id = $1 AND status = 'processing' AND lease_until < now()
 """
 
 _FINISH: Final = """
@@ -270,15 +267,10 @@ async def lease(
 ) -> list[Leased]:
     """Lend pending claims to `owner`, urgent and old ones first, each member's claims together."""
     async with tenant_transaction(connection, tenant):
-        await connection.execute(_LOCK_QUEUE, tenant)
+        await connection.execute(LOCK_QUEUE, tenant)
         rows = await connection.fetch(_LEND, tenant, claims, owner, seconds)
+        failpoint("lease.commit")
     return [Leased(*row) for row in rows]
-
-
-async def take_over(connection: Connection, tenant: str) -> int:
-    """Put claims whose lease has run out back into the queue; return how many."""
-    async with tenant_transaction(connection, tenant):
-        return rows_of(await connection.execute(_TAKE_OVER, tenant))
 
 
 async def finish(
@@ -288,7 +280,9 @@ async def finish(
     staging_ids = [staging_id for staging_id, _ in outcomes]
     statuses = [status for _, status in outcomes]
     async with tenant_transaction(connection, tenant):
-        return rows_of(await connection.execute(_FINISH, tenant, staging_ids, statuses, owner))
+        told = rows_of(await connection.execute(_FINISH, tenant, staging_ids, statuses, owner))
+        failpoint("finish.commit")
+    return told
 
 
 async def release(connection: Connection, tenant: str, owner: str) -> int:

@@ -2,13 +2,13 @@
 
 from typing import Final
 
-from claimgate.framing import varint
+from claimgate.framing import field_tag, varint
 from claimgate.v1 import scoring_service_pb2 as pb
 
-_LENGTH_DELIMITED: Final = 2
-_MESSAGES: Final = varint(
-    pb.ScoreClaimsResponse.DESCRIPTOR.fields_by_name["messages"].number << 3 | _LENGTH_DELIMITED
-)
+_MESSAGES: Final = field_tag(pb.ScoreClaimsResponse.MESSAGES_FIELD_NUMBER)
+_SEQUENCE: Final = varint(pb.MessageResult.SEQUENCE_FIELD_NUMBER << 3)
+_INT64: Final = (1 << 64) - 1
+"""A number below 0 goes over the wire as 64 bits."""
 
 
 def in_response(sequence: int, content: bytes) -> bytes:
@@ -17,5 +17,5 @@ def in_response(sequence: int, content: bytes) -> bytes:
     Serialized fields may follow one another in any order: what is put together of such parts, and
     of other serialized fields of the response, is a response.
     """
-    head = pb.MessageResult(sequence=sequence).SerializeToString()
+    head = _SEQUENCE + varint(sequence & _INT64)
     return b"".join((_MESSAGES, varint(len(head) + len(content)), head, content))

@@ -24,6 +24,8 @@ from server.database import Database, open_database
 from server.database_metrics import DatabaseMetrics
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
+from server.failed_claims import ClaimServicer
+from server.failed_metrics import FailedMetrics, FailedWatch
 from server.fee_metrics import FeeMetrics
 from server.fees import open_fees
 from server.gather import Gatherer
@@ -102,11 +104,16 @@ async def serve_here(
         open_fees(settings, database, metrics, FeeMetrics(registry)) as fees,
     ):
         policy_database = await _policy_database(settings, database)
+        claims = ClaimServicer(database, settings.vault())
+        await claims.check()
         policies = Policies(
             engines.engine.policy,
             _policy_files(settings) or policy_database,
             metrics,
             settings.policy_poll_ms,
+        )
+        failed = database and FailedWatch(
+            database, FailedMetrics(registry), policies.tenants, settings.failed_poll_ms
         )
         gatherer = Gatherer(model, metrics, _history(settings, history_database, metrics), fees)
         parts = Parts(
@@ -119,6 +126,7 @@ async def serve_here(
             ),
             gather=gatherer.gather,
             metrics=metrics,
+            claims=claims,
         )
         _collect_rarely()
         sys.setswitchinterval(_SWITCH_S)
@@ -129,6 +137,7 @@ async def serve_here(
                     tables.watch(),
                     policies.watch(),
                     *((fees.watch(),) if fees else ()),
+                    *((failed.watch(),) if failed else ()),
                     metrics.keep_fresh(service.batcher.refresh_metrics),
                 )
                 await _until_stopped(service, watches, ready, with_parent=with_parent)

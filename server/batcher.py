@@ -127,6 +127,19 @@ class Batcher:
         claims = {priority: self._schedule.claims(priority) for priority in Priority}
         self._metrics.refresh(claims, self._schedule.quotas_left(monotonic()))
 
+    def check_room(self, tenant: str) -> None:
+        """Refuse a single call before its message is read, where the queue is as good as full.
+
+        Raises:
+            OverloadedError: the queue is full.
+            TenantOverloadedError: the tenant holds as much of the queue as one tenant may.
+        """
+        refusal = self._schedule.refusal_unread(tenant, monotonic())
+        self._settle()
+        if refusal:
+            self._metrics.refused(Priority.INTERACTIVE, refusal.why.value)
+            raise _fault_of(refusal)
+
     def offer(self, work: Work) -> None:
         """Queue a message, or refuse it at once.
 
@@ -162,6 +175,8 @@ class Batcher:
         self._changed.set()
 
     def _forget(self, work: Work) -> None:
+        if not work.answered.cancelled():
+            return  # whoever answers or fails a message has taken it out
         self._schedule.remove(work, monotonic())
         self._settle()
         self._changed.set()

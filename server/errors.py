@@ -4,6 +4,7 @@
     ├── MalformedMessageError     not a protobuf of the method's type
     ├── EmptyRequestError         nothing to score
     ├── TooManyClaimsError        more claims than one message may hold
+    ├── TooManyEntriesError       more lines and so on than one message may hold
     ├── OptionsAfterClaimsError   stream options that come too late
     ├── InvalidColumnError        a column that contradicts itself or the others
     ├── UnknownMethodError        no such method
@@ -78,6 +79,19 @@ class TooManyClaimsError(CallFaultError):
             f"{claims} claims sent in one message, at most {claims_max} allowed; split it",
             claims=claims,
             claims_max=claims_max,
+            **facts,
+        )
+
+
+class TooManyEntriesError(CallFaultError):
+    """The claims of a message have more lines, diagnoses and so on than allowed."""
+
+    def __init__(self, entries: int, entries_max: int, **facts: str | int) -> None:
+        super().__init__(
+            f"{entries} claims, lines, diagnoses and other entries sent in one message, at most "
+            f"{entries_max} allowed; split it",
+            entries=entries,
+            entries_max=entries_max,
             **facts,
         )
 
@@ -251,6 +265,7 @@ STATUS: Final[Mapping[type[CallFaultError], tuple[StatusCode, _Reason]]] = {
     MalformedMessageError: (StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_MALFORMED_MESSAGE),
     EmptyRequestError: (StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_EMPTY_REQUEST),
     TooManyClaimsError: (StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_TOO_MANY_CLAIMS),
+    TooManyEntriesError: (StatusCode.INVALID_ARGUMENT, reasons.ERROR_REASON_TOO_MANY_CLAIMS),
     OptionsAfterClaimsError: (
         StatusCode.INVALID_ARGUMENT,
         reasons.ERROR_REASON_OPTIONS_AFTER_CLAIMS,

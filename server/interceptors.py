@@ -6,7 +6,7 @@ and not UNKNOWN with the text of an exception. Handlers may be coroutines or asy
 generators, and may call `context.read` and `write`.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from time import perf_counter
@@ -39,12 +39,17 @@ ANYONE: Final = Principal(name="anyone", tenant="")
 
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
+Admission: TypeAlias = Callable[[Call], None]
+"""Raises the fault of a call that is not worth reading; its caller is known, its message is not."""
+
 
 class Edge(grpc.aio.ServerInterceptor):
     """Lets known callers in, and nothing but statuses of ours out."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, admissions: Mapping[str, Admission] | None = None) -> None:
+        """Count calls, and ask before one is read whether it is let in: by path of its method."""
         self._metrics = metrics
+        self._admissions = admissions or {}
 
     async def intercept_service(  # type: ignore[override]
         self, continuation: Continuation, details: grpc.HandlerCallDetails
@@ -53,7 +58,12 @@ class Edge(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None:
             return grpc.stream_stream_rpc_method_handler(_refuse_unknown)
-        served = _Served(handler, details.method, Headers(details.invocation_metadata))
+        served = _Served(
+            handler,
+            details.method,
+            Headers(details.invocation_metadata),
+            self._admissions.get(details.method),
+        )
 
         async def serve(_requests: object, context: Context) -> None:
             await served.serve(context, self._metrics)
@@ -87,6 +97,7 @@ class _Served:
     handler: Handler
     method: str
     headers: Headers
+    admission: Admission | None
 
     async def serve(self, raw: Context, metrics: Metrics) -> None:
         """Run the handler and end the call with its status, counted."""
@@ -108,19 +119,23 @@ class _Served:
             code = status.code
             await raw.abort_with_status(status)
         finally:
+            took_s = perf_counter() - started
             metrics.call_handled.labels(*labels, code.name).inc()
-            metrics.call_seconds.labels(*labels).observe(perf_counter() - started)
+            metrics.call_seconds.labels(*labels).observe(took_s)
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                metrics.refusal_seconds.observe(took_s)
 
     async def _answer(self, wire: "_Wire", request_id: str) -> None:
         wire.set_trailing_metadata((("x-request-id", request_id),))
-        enter_call(
-            Call(
-                method=self.method,
-                principal=self._caller(wire),
-                request_id=request_id,
-                span=caller_span(self.headers.first("traceparent")),
-            )
+        call = Call(
+            method=self.method,
+            principal=self._caller(wire),
+            request_id=request_id,
+            span=caller_span(self.headers.first("traceparent")),
         )
+        enter_call(call)
+        if self.admission:
+            self.admission(call)
         request = wire.requests() if self.handler.request_streaming else await wire.request()
         behaviour = _behaviour(self.handler)
         answer = behaviour(request, cast("Context", wire))
@@ -185,14 +200,16 @@ class _Wire:
 
     async def requests(self) -> AsyncIterator[Any]:
         """Read requests until the caller has sent all."""
-        while (message := await self.read()) is not EOF:
-            yield message
+        read = self._raw.read  # not by way of `read`: a message of one claim feels each coroutine
+        while (data := await read()) is not EOF:
+            yield self._parsed(data)
 
     async def read(self) -> Any:
         """Read one message; EOF after the last."""
         data = await self._raw.read()
-        if data is EOF:
-            return EOF
+        return EOF if data is EOF else self._parsed(data)
+
+    def _parsed(self, data: bytes) -> Any:
         self._received.inc()
         try:
             return self._parse(data)

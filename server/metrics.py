@@ -10,10 +10,10 @@ from typing import Final, Protocol
 
 import numpy as np
 from claimgate.v1 import score_pb2
-from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.answers import Counts
+from server.observing import observe_all
 from server.queue_metrics import QueueMetrics
 from server.scorer import Judged
 
@@ -97,6 +97,13 @@ class Metrics:
             "grpc_server_handling_seconds",
             "Duration of calls; a stream counts whole.",
             method,
+            buckets=SECONDS,
+            registry=registry,
+        )
+
+        self.refusal_seconds = Histogram(
+            "claimgate_refusal_duration_seconds",
+            "From the arrival of a call that is refused for lack of room to its status.",
             buckets=SECONDS,
             registry=registry,
         )
@@ -236,8 +243,7 @@ class Metrics:
         now = monotonic()
         claims = sum(message.claims for message in messages)
         self.pass_claims.observe(claims)
-        for message in messages:
-            self.message_seconds.observe(now - message.accepted_at)
+        observe_all(self.message_seconds, [now - message.accepted_at for message in messages])
         for rate in self._rates.values():
             rate.add(claims)
         self.tenant_fee_lines.inc(judged.tenant_fee_lines)
@@ -286,19 +292,6 @@ class Metrics:
             for label, count in found.items():
                 if count:
                     counter.labels(label).inc(count)
-
-
-def observe_all(histogram: Histogram, values: Sequence[float] | NDArray[np.float32]) -> None:
-    """Observe many values at once: one increment for each bucket instead of one for each value.
-
-    The library has no way to do so; one by one it costs more than scoring the claims' rules.
-    """
-    array = np.asarray(values, np.float64)
-    bounds = histogram._upper_bounds  # noqa: SLF001
-    counts = np.bincount(np.searchsorted(bounds, array), minlength=len(bounds))
-    for bucket in np.flatnonzero(counts).tolist():
-        histogram._buckets[bucket].inc(int(counts[bucket]))  # noqa: SLF001
-    histogram._sum.inc(float(array.sum()))  # noqa: SLF001
 
 
 def _word(decision: int) -> str:

@@ -89,6 +89,10 @@ class Policies:
             raise PolicyUnusableError(held.error.field, held.error.expected)
         return held
 
+    def tenants(self) -> list[str]:
+        """Return the tenants that were asked for so far."""
+        return list(self._held)
+
     async def look(self, tenant: str) -> None:
         """Read a tenant's policy again, if it may have changed."""
         if self._store is not None:

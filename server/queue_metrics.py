@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from server.observing import observe_all
 from server.schedule.terms import Priority, Why
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -67,9 +68,7 @@ class QueueMetrics:
         for message in messages:
             waits[message.priority].append(now - message.accepted_at)
         for priority, seconds in waits.items():
-            histogram = self._wait_seconds.labels(priority.value)
-            for each in seconds:
-                histogram.observe(each)
+            observe_all(self._wait_seconds.labels(priority.value), seconds)
 
     def refused(self, priority: Priority, reason: str) -> None:
         """Record a message that is never scored."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from time import monotonic
 from typing import Any, Final, TypeVar
 
@@ -14,12 +15,14 @@ from server.batcher import Batcher, Work
 from server.calls import Context, current_call
 from server.errors import DeadlineError
 from server.priorities import checked_priority
-from server.requests import BatchRequest, StreamRequest
+from server.requests import BatchRequest, StreamRequest, validation_request
 from server.schedule.terms import Priority
 from server.scorer import Answer, CurrentScorer, EngineThread, Violation
 from server.streams import ScoringStream, StreamLimits, check_batch, checked_view
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["ScoringService"].full_name
+SCORE_BATCH: Final = f"/{SERVICE}/ScoreBatch"
+"""Path of the method whose calls are refused while the queue is full."""
 
 T = TypeVar("T")
 
@@ -35,6 +38,7 @@ class ScoringServicer:
         limits: StreamLimits,
         call_deadline_s: float,
         draining: asyncio.Event,
+        entries_max: int,
     ) -> None:
         self._batcher = batcher
         self._scorer = scorer
@@ -42,6 +46,7 @@ class ScoringServicer:
         self._limits = limits
         self._call_deadline_s = call_deadline_s
         self._draining = draining
+        self._entries_max = entries_max
 
     async def ScoreClaims(  # noqa: N802
         self, requests: AsyncIterator[StreamRequest], context: Context
@@ -78,16 +83,17 @@ class ScoringServicer:
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Serve the methods: claims and answers are bytes in both that score."""
+        most = self._entries_max
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "ScoreClaims": grpc.stream_stream_rpc_method_handler(
-                self.ScoreClaims, request_deserializer=StreamRequest.read
+                self.ScoreClaims, request_deserializer=partial(StreamRequest.read, entries_max=most)
             ),
             "ScoreBatch": grpc.unary_unary_rpc_method_handler(
-                self.ScoreBatch, request_deserializer=BatchRequest.read
+                self.ScoreBatch, request_deserializer=partial(BatchRequest.read, entries_max=most)
             ),
             "ValidateClaims": grpc.unary_unary_rpc_method_handler(
                 self.ValidateClaims,
-                request_deserializer=pb.ValidateClaimsRequest.FromString,
+                request_deserializer=partial(validation_request, entries_max=most),
                 response_serializer=pb.ValidateClaimsResponse.SerializeToString,
             ),
         }

@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
+from claimgate.v1.claim_service_pb2_grpc import (
+    ClaimServiceServicer,
+    add_ClaimServiceServicer_to_server,
+)
 from claimgate.v1.reference_service_pb2_grpc import (
     ReferenceServiceServicer,
     add_ReferenceServiceServicer_to_server,
@@ -15,14 +19,17 @@ from claimgate.v1.reference_service_pb2_grpc import (
 
 from server.address import Address
 from server.batcher import Batcher
+from server.calls import Call
+from server.failed_claims import SERVICE as CLAIM_SERVICE
+from server.failed_claims import ClaimServicer
 from server.interceptors import Edge
 from server.metrics import Metrics
 from server.passes import Gather, Passes
 from server.reference import SERVICE as REFERENCE_SERVICE
 from server.schedule.terms import Limits
 from server.scorer import CurrentScorer, EngineThread
+from server.scoring import SCORE_BATCH, ScoringServicer
 from server.scoring import SERVICE as SCORING_SERVICE
-from server.scoring import ScoringServicer
 from server.settings import Settings
 from server.standard import add_standard_services
 from server.streams import StreamLimits
@@ -38,6 +45,7 @@ class Parts:
     reference: ReferenceServiceServicer
     gather: Gather
     metrics: Metrics
+    claims: ClaimServiceServicer = field(default_factory=ClaimServicer)
 
 
 @dataclass(slots=True)
@@ -61,9 +69,11 @@ async def serving(
         limits = _limits(settings)
         async with Batcher(passes.run, thread, limits, parts.metrics.queue) as batcher:
             service = Serving("", batcher)
-            server = _server(settings, parts, share_port=share_port)
+            server = _server(settings, parts, batcher, share_port=share_port)
             _add_services(server, settings, parts, service, thread)
-            health = add_standard_services(server, (SCORING_SERVICE, REFERENCE_SERVICE))
+            health = add_standard_services(
+                server, (SCORING_SERVICE, REFERENCE_SERVICE, CLAIM_SERVICE)
+            )
             service.address = _listen(server, settings)
             await server.start()
             await health.serving()
@@ -77,9 +87,14 @@ async def serving(
                 await server.stop(settings.drain_ms / 1000)
 
 
-def _server(settings: Settings, parts: Parts, *, share_port: bool) -> grpc.aio.Server:
+def _server(
+    settings: Settings, parts: Parts, batcher: Batcher, *, share_port: bool
+) -> grpc.aio.Server:
+    def check_room(call: Call) -> None:
+        batcher.check_room(call.principal.tenant)
+
     return grpc.aio.server(
-        interceptors=[Edge(parts.metrics)],
+        interceptors=[Edge(parts.metrics, {SCORE_BATCH: check_room})],
         options=[
             ("grpc.max_receive_message_length", settings.message_bytes_max),
             ("grpc.max_concurrent_streams", settings.stream_count_max),
@@ -118,9 +133,11 @@ def _add_services(
         limits,
         settings.call_deadline_ms / 1000,
         service.draining,
+        settings.message_entries_max,
     )
     scoring.add_to(server)
     add_ReferenceServiceServicer_to_server(parts.reference, server)
+    add_ClaimServiceServicer_to_server(parts.claims, server)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSettingError
 
 from loader.lookup import Lookup, VaultError, key_from_file, key_from_hex
+from loader.vault import Vault
 from server.address import Address, split_address, split_list
 from server.model_spec import ModelChoice
 from server.schedule.quota import Quota
@@ -89,6 +90,9 @@ class Settings(BaseSettings):
     policy_poll_ms: int = Field(default=2_000, ge=10)
     """How often a tenant's policy is looked at again."""
 
+    failed_poll_ms: int = Field(default=60_000, ge=10)
+    """How often the failed claims of the tenants are counted for the metrics."""
+
     model_address: str = EMBEDDED
     """Model servers, HOST:PORT with commas between them; `embedded` starts one, `disabled` scores
     by rules alone."""
@@ -168,6 +172,9 @@ class Settings(BaseSettings):
 
     message_claims_max: int = Field(default=2048, ge=1)
     """Most claims in one message."""
+
+    message_entries_max: int = Field(default=65_536, ge=1)
+    """Most claims, lines, diagnoses and other entries of lists in one message."""
 
     message_bytes_max: int = Field(default=4 * 1024 * 1024, ge=1024)
     """Largest message received."""
@@ -265,10 +272,23 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: the key cannot be used.
         """
+        key = self._key()
+        return Lookup(key) if key else None
+
+    def vault(self) -> Vault | None:
+        """Return what opens claims under the configured key; None where none is configured.
+
+        Raises:
+            SettingsError: the key cannot be used.
+        """
+        key = self._key()
+        return Vault(key) if key else None
+
+    def _key(self) -> bytes | None:
         try:
             if self.key_hex is not None:
-                return Lookup(key_from_hex(self.key_hex))
-            return Lookup(key_from_file(self.key_file)) if self.key_file else None
+                return key_from_hex(self.key_hex)
+            return key_from_file(self.key_file) if self.key_file else None
         except (OSError, VaultError) as error:
             raise SettingsError(f"CLAIMGATE_KEY_HEX, CLAIMGATE_KEY_FILE: {error}") from None
 

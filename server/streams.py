@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from math import inf
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
 from claimgate.v1 import score_pb2
 from claimgate.v1 import scoring_service_pb2 as pb
@@ -53,8 +53,7 @@ class StreamLimits:
     """How long a caller that was told of a drain may go on sending what it had under way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A message that has its answer, or the fault instead."""
 
     sequence: int

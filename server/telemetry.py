@@ -34,6 +34,7 @@ ALLOWED: Final = frozenset(
         "event",
         "exit_code",
         "expected",
+        "failed_id",
         "level",
         "logger",
         "messages",

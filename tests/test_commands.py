@@ -240,6 +240,8 @@ def test_demo_runs_the_main_job(tmp_path: Path) -> None:
         assert float(share.split()[-2]) > 0
     [by_fees] = [line for line in done.stdout.splitlines() if "lines priced by it" in line]
     assert int(by_fees.split()[-1].replace(",", "")) > 500
+    assert "repaired by" in done.stdout
+    assert "resolved, corrected: SYN-" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ def test_list_names_every_service(ask) -> None:
 
     assert {
         "claimgate.v1.ScoringService",
+        "claimgate.v1.ClaimService",
         "claimgate.v1.ReferenceService",
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",

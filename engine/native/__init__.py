@@ -82,7 +82,10 @@ ANSWERS: Final = Native(
 CHECKS: Final = Native(
     "checks",
     "messages are checked",
-    {"check_message": [ctypes.c_char_p, _SIZE, _POINTER, _POINTER, _POINTER]},
+    {
+        "check_message": [ctypes.c_char_p, _SIZE, _POINTER, _POINTER, _POINTER],
+        "count_entries": [ctypes.c_char_p, _SIZE, _POINTER, _POINTER],
+    },
     brief=True,
 )
 """Tells serialized claims that are beyond doubt from those that protobuf has to read first."""

@@ -12,7 +12,7 @@
 
 enum kind { STRANGE, NUMBER, NUMBERS, TEXT, TEXTS, MESSAGE, MESSAGES };
 enum outcome { OK, UNSURE };
-enum wire { VARINT = 0, LENGTH = 2 };
+enum wire { VARINT = 0, EIGHT_BYTES = 1, LENGTH = 2, GROUP = 3, GROUP_END = 4, FOUR_BYTES = 5 };
 
 #define TAG_BYTES 5
 #define NUMBER_BYTES 10
@@ -186,6 +186,60 @@ int check_message(const uint8_t *bytes, int64_t size, const struct field *fields
     struct plan plan = {fields, messages};
     struct span all = {bytes, bytes + size};
     return walk(&plan, 0, all, 0, entries);
+}
+
+/* Step over what a tag announces; what it holds is only there for LENGTH. 0 where it is cut off. */
+static int step(struct span *bytes, uint64_t tag, struct span *inner)
+{
+    uint64_t value = 0;
+    inner->at = inner->end = bytes->at;
+    switch (tag & 7) {
+    case VARINT: return varint(bytes, NUMBER_BYTES, &value);
+    case EIGHT_BYTES: value = 8; break;
+    case FOUR_BYTES: value = 4; break;
+    case GROUP:
+    case GROUP_END: return 1;
+    case LENGTH:
+        if (!varint(bytes, TAG_BYTES, &value))
+            return 0;
+        break;
+    default: return 0;
+    }
+    if (value > (uint64_t)(bytes->end - bytes->at))
+        return 0;
+    inner->at = bytes->at;
+    inner->end = bytes->at += value;
+    return 1;
+}
+
+static int64_t entries_in(const struct plan *plan, int32_t number, struct span bytes, int nested)
+{
+    const struct message *message = plan->messages + number;
+    struct span inner;
+    uint64_t tag;
+    int64_t entries = 0;
+    if (nested > NESTED_MAX)
+        return 0;
+    while (bytes.at < bytes.end && varint(&bytes, TAG_BYTES, &tag) && step(&bytes, tag, &inner)) {
+        if ((tag & 7) != LENGTH || tag >> 3 >= (uint64_t)message->fields)
+            continue;
+        const struct field *field = plan->fields + message->first + (tag >> 3);
+        if (field->kind == MESSAGES || field->kind == MESSAGE) {
+            entries += field->kind == MESSAGES;
+            entries += entries_in(plan, field->within, inner, nested + 1);
+        }
+    }
+    return entries;
+}
+
+/* How many messages there are in lists within message 0, at any depth. What is unusual is stepped
+   over; where the bytes are no message at all it is what came before. */
+int64_t count_entries(const uint8_t *bytes, int64_t size, const struct field *fields,
+                      const struct message *messages)
+{
+    struct plan plan = {fields, messages};
+    struct span all = {bytes, bytes + size};
+    return entries_in(&plan, 0, all, 0);
 }
 
 /* Which source this was built from; ops/build_native.py says it. */

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -27,6 +28,7 @@ from loader.synthetic import synthetic_claims
 _WARM_UP_CLAIMS: Final = 5_000
 _WHOLE_RUNS_MAX: Final = 3
 _STEP_CLAIMS_MAX: Final = 20_000
+_CONNECTIONS: Final = 2  # as the loader has by default
 
 
 async def measure_pipeline(snapshot: Path, *, count: int, runs: int) -> dict[str, Any]:
@@ -54,9 +56,10 @@ async def measure_pipeline(snapshot: Path, *, count: int, runs: int) -> dict[str
         steps = [await bench.step(f"step-{number}", batches) for number in range(runs)]
     return {
         "claims_per_s": round(median(each.claims_per_s for each in whole)),
-        "copy_ratio": round(median(step.bare_s / step.step_s for step in steps), 4),
-        "rows_per_s": round(median(step.rows / step.step_s for step in steps)),
-        "bare_copy_rows_per_s": round(median(step.rows / step.bare_s for step in steps)),
+        "copy_ratio": round(median(step.ratio for step in steps), 4),
+        "copy_processor_ratio": round(median(step.processor_ratio for step in steps), 4),
+        "rows_per_s": round(median(step.rows / step.step.seconds for step in steps)),
+        "bare_copy_rows_per_s": round(median(step.rows / step.bare.seconds for step in steps)),
         "rss_mb": memory,
         "cpu_us_per_claim": {
             name: round(median(each.cpu_us[name] for each in whole), 1) for name in whole[0].cpu_us
@@ -117,6 +120,8 @@ class _Bench:
             tenant=tenant,
             loading_url=self.server.loading_url(PRODUCTION),
             migrating_url=self.server.migrating_url(PRODUCTION),
+            connections=_CONNECTIONS,
+            processor_s=partial(_family_cpu_s, self.postmaster),
         )
 
     async def _staged(self, tenant: str, rows: Sequence[bytes]) -> LoaderSettings:

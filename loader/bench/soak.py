@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
@@ -19,6 +20,7 @@ _SHARE: Final = 0.7
 _SETTLE_SHARE: Final = 0.25
 """Part of the time that is left out of the slope: caches fill, and the heap finds its size."""
 _LOOK_EVERY_S: Final = 1.0
+_LOOKS: Final = 10
 
 
 async def measure_soak(snapshot: Path, *, workers: int, seconds: float) -> dict[str, Any]:
@@ -42,10 +44,12 @@ async def measure_soak(snapshot: Path, *, workers: int, seconds: float) -> dict[
                 service.address, sent, rate=_SHARE * capacity / _MESSAGE_CLAIMS, seconds=seconds
             )
             watching.cancel()
-    minutes, megabytes = np.array(seen[int(len(seen) * _SETTLE_SHARE) :]).T
-    slope = float(np.polyfit(minutes, megabytes, 1)[0])
+    settled = seen[int(len(seen) * _SETTLE_SHARE) :]
+    _, megabytes = np.array(settled).T
     return {
-        "rss_slope_mb_per_minute": round(slope, 3),
+        "rss_slope_mb_per_minute": _slope(settled),
+        "rss_slope_between_passes_mb_per_minute": _slope(_least(settled)),
+        "rss_comes_and_goes_mb": round(float(np.ptp(megabytes)), 1),
         "rss_mb": round(float(megabytes[-1]), 1),
         "claims_per_s": round(len(calls.answered_s) * _MESSAGE_CLAIMS / calls.seconds),
         "capacity_claims_per_s": round(capacity),
@@ -55,6 +59,18 @@ async def measure_soak(snapshot: Path, *, workers: int, seconds: float) -> dict[
         "workers": workers,
         "seconds": seconds,
     }
+
+
+def _slope(seen: Sequence[tuple[float, float]]) -> float:
+    """Return megabytes a minute of a line through what was seen; 0 where that is one moment."""
+    minutes, megabytes = np.array(seen).T
+    return round(float(np.polyfit(minutes, megabytes, 1)[0]), 3) if len(seen) > 1 else 0.0
+
+
+def _least(seen: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the least of each ten seconds: what stays when a pass gives back what it had."""
+    looks = range(0, len(seen), _LOOKS)
+    return [min(seen[first : first + _LOOKS], key=lambda look: look[1]) for first in looks]
 
 
 async def _watch(pid: int, seen: list[tuple[float, float]]) -> None:

@@ -59,9 +59,8 @@ async def copy_table(
         rows_at_once: Most rows in one piece.
     """
     await target.execute('DROP TABLE IF EXISTS pg_temp."moved_rows"')
-    await target.execute(
-        f'CREATE TEMPORARY TABLE moved_rows (LIKE "{table.name}") ON COMMIT DELETE ROWS'
-    )
+    like = f'SELECT {table.listed} FROM "{table.name}" WITH NO DATA'  # noqa: S608 - names of the catalogue
+    await target.execute(f"CREATE TEMPORARY TABLE moved_rows ON COMMIT DELETE ROWS AS {like}")
     while rows := await _piece(source, target, tenant, table, rows_at_once):
         copied(rows)
         if rows < rows_at_once:

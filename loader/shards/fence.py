@@ -12,6 +12,8 @@ the target `receiving`, `open`. A shard that was never moved is open too."""
 
 _SQLSTATE: Final = "CG001"
 _READ: Final = "SELECT state, source, target FROM shard_fences WHERE tenant_id = $1"
+# A loader that is halted in the middle of a load lets nobody else go on for as long.
+_PATIENCE: Final = "SET LOCAL lock_timeout = '60s'"
 # Alone under the lock that every writer shares: what was let through has ended by then.
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.shard|' || $1, 0))"
 _SET: Final = """
@@ -42,7 +44,22 @@ async def read_fence(connection: Connection, tenant: str) -> Fence:
 
 
 async def set_fence(connection: Connection, tenant: str, fence: Fence) -> None:
-    """Set a fence, as the owner of the tables; whoever was let through before has ended by then."""
+    """Set a fence, as the owner of the tables; whoever was let through before has ended by then.
+
+    Raises:
+        OSError: A writer did not end.
+    """
+    try:
+        await _set_fence(connection, tenant, fence)
+    except asyncpg.LockNotAvailableError:
+        raise OSError(
+            "a session has been writing for a minute and does not end; end the loader that is "
+            "halted, and move again"
+        ) from None
+
+
+async def _set_fence(connection: Connection, tenant: str, fence: Fence) -> None:
     async with tenant_transaction(connection, tenant):
+        await connection.execute(_PATIENCE)
         await connection.execute(_LOCK, tenant)
         await connection.execute(_SET, tenant, *fence)

@@ -16,17 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from loader.leases import take_over
 from loader.link import connect
 from loader.migrate import current
+from loader.shards.archives import check_archives, copy_archives
 from loader.shards.copying import advance_sequences, copy_table, differing, make_months
 from loader.shards.directory import Shard, hand_over, read_directory
 from loader.shards.fence import Fence, State, read_fence, set_fence
 from loader.shards.removal import remove_rows
 from loader.shards.tables import MoveError, Pair, is_empty, tables_of
-from loader.source import Connection, rows_of, take_over, tenant_transaction
+from loader.source import Connection, rows_of, tenant_transaction
 
 _LOOK_AGAIN_S: Final = 0.1
-_LOCK: Final = "SELECT pg_try_advisory_lock(hashtextextended('claimgate.move', 0))"
+# `claimgate storage` moves months, and a backup reads them, under the second lock.
+_LOCK: Final = """
+SELECT pg_try_advisory_lock(hashtextextended('claimgate.move', 0))
+    AND pg_try_advisory_lock(hashtextextended('claimgate.storage', 0))
+"""
 _LEASED: Final = "SELECT count(*) FROM claim_states WHERE tenant_id = $1 AND status = 'processing'"
 _TAKE_BACK: Final = """
 UPDATE claim_states
@@ -138,6 +144,7 @@ class Move:
     async def _copy(self, tenant: str, tell: Tell) -> None:
         """Copy what the target does not have yet."""
         await make_months(self.giving.production, self.taking.production)
+        await copy_archives(self.giving.production, self.taking.production)
         for here, there in zip(self.giving, self.taking, strict=True):
             for table in await tables_of(here):
 
@@ -231,6 +238,7 @@ async def prepared(file: Path, source: str, target: str) -> AsyncIterator[Move]:
                     f"{kind} is at revision {here} in {source} and at {there} in {target}; "
                     f"claimgate migrate {kind} brings both forward"
                 )
+        await check_archives(pairs[0].production)
         yield Move(file, giving, taking, directory.tenants, *pairs)
 
 
@@ -243,8 +251,8 @@ async def _pair(stack: AsyncExitStack, shard: Shard) -> Pair:
         stack.push_async_callback(connection.close)
         if not await connection.fetchval(_LOCK):
             raise MoveError(
-                f"the {kind} of {shard.name} is in use by another move, or is the database of "
-                "another shard too"
+                f"the {kind} of {shard.name} is in use by another move or by `claimgate storage`, "
+                "or is the database of another shard too"
             )
         opened.append(connection)
     return Pair(*opened)

@@ -5,18 +5,20 @@ message is within their own bounds the one that holds least of the queue comes f
 overtakes it: a large message waits until there is room for it.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
-from typing import Generic
+from typing import Final, Generic, NamedTuple
 
 from server.schedule.quota import Bucket
-from server.schedule.terms import Limits, M, Priority, Refusal, Why
+from server.schedule.terms import PRIORITIES, Limits, M, Priority, Refusal, Why
+
+_UNREAD_SHARE: Final = 1 / 64
+"""Share of a bound that is not worth a look: where messages differ in size, a full queue has gaps,
+and in nearly all of them the next message would not fit either."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(NamedTuple):
     """How much of the queue may be held, and is."""
 
     why: Why
@@ -27,14 +29,19 @@ class Bound:
         """Tell whether so many more may come in."""
         return self.held + claims <= self.held_max
 
+    @property
+    def shut(self) -> bool:
+        """Whether there is so little room that a message is not worth reading."""
+        return self.held_max - self.held < max(1, int(self.held_max * _UNREAD_SHARE))
+
 
 class Entrance(Generic[M]):
     """Counts what is inside, and lets in who waits outside."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._inside: Counter[Priority] = Counter()
-        self._held: Counter[tuple[str, Priority]] = Counter()
+        self._inside = dict.fromkeys(PRIORITIES, 0)
+        self._held: defaultdict[tuple[str, Priority], int] = defaultdict(int)
         self._buckets: dict[str, Bucket] = {}
         self._outside: dict[tuple[Priority, str], OrderedDict[M, float]] = {}
         every = limits.queue_claims_max
@@ -53,7 +60,7 @@ class Entrance(Generic[M]):
     @property
     def claims(self) -> int:
         """How many claims are inside."""
-        return self._inside.total()
+        return sum(self._inside.values())
 
     def claims_of(self, priority: Priority) -> int:
         """Return how many claims of a priority are inside."""
@@ -72,6 +79,20 @@ class Entrance(Generic[M]):
     def buckets(self) -> dict[str, Bucket]:
         """The quotas that were asked for so far."""
         return self._buckets
+
+    def enter_at_once(self, message: M, now: float) -> bool:
+        """Let a message in that nobody waits before, if there is room for it; tell whether.
+
+        What `wait` and `admit` would do, in a fraction of their time.
+        """
+        if self._outside or not (
+            self._within_own_bounds(message, now)
+            and self._part(message.priority).fits(message.claims)
+            and self._whole.fits(message.claims)
+        ):
+            return False
+        self._enter(message, now)
+        return True
 
     def wait(self, message: M, now: float) -> None:
         """Put a message at the end of those who wait outside."""
@@ -93,8 +114,7 @@ class Entrance(Generic[M]):
         """Let in the message whose turn it is, if there is room for it; it has paid its quota."""
         if not self._outside:
             return None
-        chosen = {priority: self._chosen(priority, now) for priority in Priority}
-        first, last = chosen[Priority.INTERACTIVE], chosen[Priority.BULK]
+        first, last = (self._chosen(priority, now) for priority in PRIORITIES)
         if last and now >= self._aged_at(last):
             first, last = last, first
         message = first or last
@@ -122,8 +142,24 @@ class Entrance(Generic[M]):
             bucket = self.bucket(message.tenant, now)
             rate = round(bucket.quota.claims_per_s) if bucket else 0
             return Refusal(Why.QUOTA, message.claims, rate, wait_s)
-        bounds = [self._whole, self._part(message.priority), *self._bounds_of(message)]
+        bounds = [
+            self._whole,
+            self._part(message.priority),
+            *self._bounds_of(message.tenant, message.priority),
+        ]
         bound = next((each for each in bounds if not each.fits(message.claims)), bounds[0])
+        return self._refusal(bound, drain_s)
+
+    def refusal_unread(self, tenant: str, drain_s: float) -> Refusal | None:
+        """Return why a message that nobody has read could not come in; None where it might.
+
+        It is taken for interactive: of two messages that one may come in where the other may not.
+        """
+        bounds = [self._whole, *self._bounds_of(tenant, Priority.INTERACTIVE)]
+        shut = next((each for each in bounds if each.shut), None)
+        return None if shut is None else self._refusal(shut, drain_s)
+
+    def _refusal(self, bound: Bound, drain_s: float) -> Refusal:
         retry_s = min(max(drain_s, self._limits.retry_s), self._limits.retry_s_max)
         return Refusal(bound.why, bound.held, bound.held_max, retry_s)
 
@@ -137,20 +173,21 @@ class Entrance(Generic[M]):
             return self._whole
         return Bound(Why.FULL, self._inside[priority], self._places[priority])
 
-    def _bounds_of(self, message: M) -> list[Bound]:
-        """The parts that its tenant may hold; none binds the first message of a priority."""
-        held = self._held_by(message.tenant)
-        mine = self._held[message.tenant, message.priority]
+    def _bounds_of(self, tenant: str, priority: Priority) -> list[Bound]:
+        """The parts that a tenant may hold; none binds the first message of a priority."""
+        held = self._held_by(tenant)
+        mine = self._held[tenant, priority]
         if not mine:
             return []
-        share, places = self._limits.tenant_share, self._places[message.priority]
+        share, places = self._limits.tenant_share, self._places[priority]
         return [
             Bound(Why.TENANT_FULL, held, int(share * self._limits.queue_claims_max)),
             Bound(Why.TENANT_FULL, mine, int(share * places)),
         ]
 
     def _held_by(self, tenant: str) -> int:
-        return sum(self._held[tenant, priority] for priority in Priority)
+        held = self._held
+        return held[tenant, Priority.INTERACTIVE] + held[tenant, Priority.BULK]
 
     def _quota_wait_s(self, message: M, now: float) -> float:
         bucket = self.bucket(message.tenant, now)
@@ -162,7 +199,8 @@ class Entrance(Generic[M]):
     def _within_own_bounds(self, message: M, now: float) -> bool:
         """Tell whether its tenant may have it inside."""
         return not self._quota_wait_s(message, now) and all(
-            bound.fits(message.claims) for bound in self._bounds_of(message)
+            bound.fits(message.claims)
+            for bound in self._bounds_of(message.tenant, message.priority)
         )
 
     def _chosen(self, priority: Priority, now: float) -> M | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Generic
 
-from server.schedule.terms import M, Priority
+from server.schedule.terms import PRIORITIES, M, Priority
 
 
 @dataclass(slots=True, eq=False)
@@ -125,7 +125,7 @@ class Lanes(Generic[M]):
     """Both lines: interactive messages and bulk."""
 
     def __init__(self, weight: Callable[[str], float]) -> None:
-        self.lines: dict[Priority, Line[M]] = {priority: Line(weight) for priority in Priority}
+        self.lines: dict[Priority, Line[M]] = {priority: Line(weight) for priority in PRIORITIES}
 
     def cut(self, priority: Priority, claims_max: int) -> list[M]:
         """Take a pass out of the lane whose turn it is.

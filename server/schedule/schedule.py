@@ -19,7 +19,7 @@ from server.schedule.deadlines import Deadlines
 from server.schedule.entrance import Entrance
 from server.schedule.lanes import Lanes
 from server.schedule.pace import Pace
-from server.schedule.terms import Limits, M, Priority, Refusal
+from server.schedule.terms import PRIORITIES, Limits, M, Priority, Refusal
 
 PASSES_MAX: Final = 2
 _PASSED_OVER_MAX: Final = 2
@@ -70,13 +70,21 @@ class Schedule(Generic[M]):
             return None
         self._entrance.discard(message)
         self._deadlines.discard(message)
-        drain_s = self._pace.seconds_for(self._entrance.claims)
-        return self._entrance.refusal(message, now, drain_s)
+        return self._entrance.refusal(message, now, self._drain_s)
+
+    def refusal_unread(self, tenant: str, now: float) -> Refusal | None:
+        """Return why to refuse a message of a tenant before it is read; None if it may be read."""
+        self.advance(now)
+        return self._entrance.refusal_unread(tenant, self._drain_s)
 
     def put(self, message: M, now: float) -> None:
         """Take a message into the queue as soon as there is room for it; until then it waits."""
-        self._entrance.wait(message, now)
+        self._drop_expired(now)
         self._deadlines.add(message)
+        if message.expires_at > now and self._entrance.enter_at_once(message, now):
+            self._came_in(message, now)
+            return
+        self._entrance.wait(message, now)
         self.advance(now)
 
     def remove(self, message: M, now: float) -> None:
@@ -96,14 +104,9 @@ class Schedule(Generic[M]):
 
     def advance(self, now: float) -> None:
         """Drop what expired, then let in those for whom there is room."""
-        for expired in self._deadlines.pop(now):
-            self._forget(expired)
-            self._expired.append(expired)
+        self._drop_expired(now)
         while admitted := self._entrance.admit(now):
-            self._lanes.lines[admitted.priority].add(admitted, now)
-            self._admitted.append(admitted)
-            if admitted.priority is Priority.INTERACTIVE:
-                self._calm_at = now + self._limits.interactive_memory_s
+            self._came_in(admitted, now)
 
     def pop_admitted(self) -> list[M]:
         """Return which messages came into the queue since the last time."""
@@ -136,8 +139,24 @@ class Schedule(Generic[M]):
     def wake_at(self, now: float, *, idle: bool) -> float:
         """Return when time alone lets something happen; infinity if only an event does."""
         moments = [self._deadlines.next_at(), self._entrance.next_at(now)]
-        moments += [self._start_at(priority, now, idle=idle) for priority in Priority]
+        moments += [self._start_at(priority, now, idle=idle) for priority in PRIORITIES]
         return min(moments)
+
+    @property
+    def _drain_s(self) -> float:
+        """How long what waits will take."""
+        return self._pace.seconds_for(self._entrance.claims)
+
+    def _drop_expired(self, now: float) -> None:
+        for expired in self._deadlines.pop(now):
+            self._forget(expired)
+            self._expired.append(expired)
+
+    def _came_in(self, message: M, now: float) -> None:
+        self._lanes.lines[message.priority].add(message, now)
+        self._admitted.append(message)
+        if message.priority is Priority.INTERACTIVE:
+            self._calm_at = now + self._limits.interactive_memory_s
 
     def _forget(self, message: M) -> bool:
         """Take out a message that will never be scored; tell whether it was there."""
@@ -196,7 +215,7 @@ class Schedule(Generic[M]):
 
     def _claims_max(self, priority: Priority, now: float) -> int:
         """Return how many claims a pass of a line may have."""
-        interactive, bulk = (self._lanes.lines[each] for each in Priority)
+        interactive, bulk = (self._lanes.lines[each] for each in PRIORITIES)
         if priority is Priority.INTERACTIVE:
             # Short passes would only delay the messages of the one lane that waits.
             long = not bulk and len(interactive) == 1

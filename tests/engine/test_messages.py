@@ -7,8 +7,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.checks_native import claims_in
+from engine.checks_native import claims_in, entries_in
 from engine.decode import decode
+from engine.entries import entries_of, entries_within
 from engine.examples import claim_of
 from engine.messages import Rows, as_message
 from engine.rules.rule import example, line
@@ -108,3 +109,31 @@ def test_claims_are_the_same_whatever_they_came_as():
         assert sent.content == BATCH
         assert as_message(sent) is sent
         assert "laim" not in repr(sent)
+
+
+@compiled
+def test_entries_are_all_messages_in_lists_at_any_depth():
+    claims = list(synthetic_claims(50, seed=5))
+    content = pb.ClaimBatch(claims=claims).SerializeToString()
+
+    assert entries_of(content) == entries_within(pb.ClaimBatch.FromString(content)) > 200
+    assert entries_in(b"") == 0
+    assert entries_in(pb.ClaimBatch(claims=[{"attributes": {"a": "b"}}]).SerializeToString()) == 2
+
+
+@compiled
+@pytest.mark.parametrize("content", UNUSUAL.values(), ids=UNUSUAL)
+def test_entries_are_counted_where_claims_are_not_beyond_doubt(content):
+    claim = pb.ClaimBatch.FromString(BATCH).claims[0]
+    for _ in range(1_000):
+        claim.lines.add()
+    content = wrapped(content) + pb.ClaimBatch(claims=[claim]).SerializeToString()
+
+    assert claims_in(content) is None
+    assert entries_in(content) >= entries_within(pb.ClaimBatch.FromString(content)) > 1_000
+
+
+@compiled
+@given(st.binary(max_size=60))
+def test_entries_of_any_bytes_are_no_more_than_there_is_room_for(content):
+    assert 0 <= entries_in(content) <= len(content) / 2

@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import grpc
@@ -15,7 +17,12 @@ from claimgate.v1.scoring_service_pb2_grpc import (
 )
 
 from loader import embedded
+from loader.failed.backoff import Backoff
+from loader.failed.ledger import write_failed
+from loader.failed.words import Category
+from loader.rows import FailedClaim
 from loader.settings import LoaderSettings
+from loader.source import PAYLOAD_COLUMN, Leased, tenant_transaction
 from loader.vault import Vault
 
 KEY = bytes(range(32))
@@ -45,29 +52,30 @@ async def production(postgres: embedded.EmbeddedPostgres) -> AsyncIterator[async
 @pytest.fixture
 def make_claim() -> Callable[..., claim_pb2.Claim]:
     """Return a maker of small valid claims; any field can be given another value."""
+    return new_claim
 
-    def make(claim_id: str, *, lines: int = 2, member: str = "", **fields: Any) -> claim_pb2.Claim:
-        values: dict[str, Any] = {
-            "claim_id": claim_id,
-            "claim_type": claim_pb2.CLAIM_TYPE_PROFESSIONAL,
-            "facility_id": "F1",
-            "patient_account_number": f"ACCOUNT-{claim_id}",
-            "person_id": member or f"MEMBER-{claim_id}",
-            "patient_last_name": "Canarysson",
-            "patient_date_of_birth": "1960-02-29",
-            "service_from_date": "2025-10-06",
-            "service_to_date": "2025-10-06",
-            "received_date": "2025-10-20",
-            "total_charge_cents": 10_000 * lines,
-            "payer_id": "PAYER",
-            "place_of_service": "11",
-            "diagnoses": [claim_pb2.Diagnosis(code="E119"), claim_pb2.Diagnosis(code="I10")],
-            "billing_provider": claim_pb2.Provider(npi="1234567893", last_or_org_name="Clinic"),
-            "lines": [_line(number) for number in range(1, lines + 1)],
-        }
-        return claim_pb2.Claim(**(values | fields))
 
-    return make
+def new_claim(claim_id: str, *, lines: int = 2, member: str = "", **fields: Any) -> claim_pb2.Claim:
+    """Return a small valid claim; any field can be given another value."""
+    values: dict[str, Any] = {
+        "claim_id": claim_id,
+        "claim_type": claim_pb2.CLAIM_TYPE_PROFESSIONAL,
+        "facility_id": "F1",
+        "patient_account_number": f"ACCOUNT-{claim_id}",
+        "person_id": member or f"MEMBER-{claim_id}",
+        "patient_last_name": "Canarysson",
+        "patient_date_of_birth": "1960-02-29",
+        "service_from_date": "2025-10-06",
+        "service_to_date": "2025-10-06",
+        "received_date": "2025-10-20",
+        "total_charge_cents": 10_000 * lines,
+        "payer_id": "PAYER",
+        "place_of_service": "11",
+        "diagnoses": [claim_pb2.Diagnosis(code="E119"), claim_pb2.Diagnosis(code="I10")],
+        "billing_provider": claim_pb2.Provider(npi="1234567893", last_or_org_name="Clinic"),
+        "lines": [_line(number) for number in range(1, lines + 1)],
+    }
+    return claim_pb2.Claim(**(values | fields))
 
 
 def _line(number: int) -> claim_pb2.ServiceLine:
@@ -112,7 +120,7 @@ class Scorer(ScoringServiceServicer):
         self.calls.update(claim.claim_id for claim in batch.claims)
         if any(claim.claim_id.startswith("poison") for claim in batch.claims):
             await context.abort(grpc.StatusCode.INTERNAL, "error id 1")
-        return [_judge(claim) for claim in batch.claims]
+        return [judge(claim) for claim in batch.claims]
 
 
 PROVENANCE = score_pb2.Provenance(
@@ -125,7 +133,7 @@ PROVENANCE = score_pb2.Provenance(
 )
 
 
-def _judge(claim: claim_pb2.Claim) -> score_pb2.ClaimResult:
+def judge(claim: claim_pb2.Claim) -> score_pb2.ClaimResult:
     verdict = claim.claim_id.partition("-")[0]
     decision = getattr(score_pb2, f"DECISION_{verdict.upper()}", score_pb2.DECISION_APPROVE)
     result = score_pb2.ClaimResult(
@@ -195,3 +203,45 @@ def settings(postgres: embedded.EmbeddedPostgres, tenant: str, scorer: Scorer) -
         lease_claims=25,
         message_claims=10,
     )
+
+
+@pytest.fixture
+async def loading(postgres: embedded.EmbeddedPostgres) -> AsyncIterator[asyncpg.Connection]:
+    """A connection to production as the loader, which sees what its tenant may see."""
+    connection = await asyncpg.connect(postgres.loading_url(embedded.PRODUCTION))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def add_failed(
+    loading: asyncpg.Connection, tenant: str, vault: Vault, make_claim: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Return a writer of failed claims, as a load writes them; gives the failed id."""
+
+    async def add(
+        claim: claim_pb2.Claim | str,
+        category: Category = Category.VALIDATION,
+        code: str = "V08",
+        *,
+        of: str = tenant,
+    ) -> int:
+        if isinstance(claim, str):
+            claim = make_claim(claim)
+        payload = claim.SerializeToString(deterministic=True)
+        digest = sha256(payload).digest()
+        sealed = vault.seal(payload, of, PAYLOAD_COLUMN, digest.hex())
+        leased = Leased(1, claim.claim_id, claim.claim_version or 1, digest, b"m", 1, sealed)
+        reasons = [{"field": "lines", "code": code, "message": "is wrong"}]
+        failed = FailedClaim(leased, category, "score", reasons, claim)
+        async with tenant_transaction(loading, of):
+            await write_failed(loading, of, uuid4(), [failed], Backoff())
+            return await loading.fetchval(
+                "SELECT failed_id FROM failed_claims WHERE tenant_id = $1 AND claim_id = $2 "
+                "AND content_sha256 = $3",
+                of,
+                claim.claim_id,
+                digest,
+            )
+
+    return add

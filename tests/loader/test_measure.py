@@ -1,5 +1,7 @@
 """The measurement compares the load step with a bare COPY of the same rows, and tidies up."""
 
+from itertools import count
+
 import asyncpg
 from claimgate.v1 import score_pb2
 
@@ -25,10 +27,13 @@ async def test_both_ways_are_timed_and_nothing_of_the_bare_one_stays(
         tenant=tenant,
         loading_url=postgres.loading_url(embedded.PRODUCTION),
         migrating_url=postgres.migrating_url(embedded.PRODUCTION),
+        connections=2,
+        processor_s=count(1).__next__,
     )
 
-    assert measured.rows == 20 + 20 + 40 + 20
+    assert measured.rows == 20 + 20 + 40 + 20 + 20
     assert measured.ratio > 0
+    assert measured.processor_ratio == 1
     loaded = "SELECT count(*) FROM claims WHERE tenant_id = $1"
     assert await production.fetchval(loaded, tenant) == 20
     owner = await asyncpg.connect(postgres.migrating_url(embedded.PRODUCTION))

@@ -13,6 +13,7 @@ from claimgate.v1 import claim_pb2, score_pb2
 
 from loader import embedded, rows, sink
 from loader.batch import Batch, BatchConflictError, SinkError
+from loader.failed.words import Category
 from loader.link import Link
 from loader.opened import Opened, facts_of
 from loader.sink import Sink
@@ -193,7 +194,7 @@ async def test_other_content_under_a_key_is_refused_with_a_reason(
 
     assert dict(loaded.outcomes)[other.leased.staging_id] == "failed"
     [row] = await production.fetch("SELECT * FROM failed_claims WHERE tenant_id = $1", tenant)
-    assert (row["content_sha256"], row["failure_category"]) == (b"b" * 32, "content_conflict")
+    assert (row["content_sha256"], row["failure_category"]) == (b"b" * 32, "conflict")
     assert json.loads(row["reasons"])[0]["code"] == "CONTENT_CONFLICT"
     assert await count(production, tenant, "claims") == 1
 
@@ -202,10 +203,12 @@ async def test_a_failed_claim_is_one_row_however_often_it_fails(load, scored, pr
     leased = scored("C1").leased
     reasons = [{"field": "lines", "code": "V06", "message": "none, expected at least one"}] * 2
 
-    await load(Batch(failed=[rows.FailedClaim(leased, "structure", "score", reasons)]))
+    await load(Batch(failed=[rows.FailedClaim(leased, Category.VALIDATION, "score", reasons)]))
     await load(
         Batch(
-            failed=[rows.FailedClaim(leased._replace(attempts=2), "structure", "score", reasons)]
+            failed=[
+                rows.FailedClaim(leased._replace(attempts=2), Category.VALIDATION, "score", reasons)
+            ]
         ),
         uuid4(),
     )
@@ -263,9 +266,11 @@ async def test_one_bad_row_costs_one_claim_and_names_its_column(
     assert (reason["field"], reason["code"]) == (field, code)
 
 
-async def test_a_row_that_only_the_database_refuses_is_found_by_halving(
-    load, scored, production, tenant
+async def test_a_row_that_only_the_database_refuses_is_found_by_a_probe(
+    load, scored, production, tenant, monkeypatch
 ):
+    monkeypatch.setattr("loader.refused.suspects", lambda _: [])
+    monkeypatch.setattr("loader.refused.faults", lambda _: [])
     claims = [scored(f"C{n}") for n in range(8)]
     # No index entry can be so long, and none can be compressed to it.
     odd = claims[5] = scored("C5", facility_id=random.Random(1).randbytes(9_000).hex())
@@ -425,3 +430,29 @@ async def test_a_server_that_is_gone_is_an_error_not_a_hang(tmp_path):
     with pytest.raises((OSError, asyncpg.PostgresError)):
         async with Link(f"postgresql://nobody@/none?host={tmp_path}", attempts=2):
             pass
+
+
+async def test_a_batch_with_refused_rows_is_replayed_with_the_same_outcome(
+    link, tenant, scored, production
+):
+    batch = Batch([scored("C1"), scored("BAD", service_to_date="2025-10-01"), scored("C2")])
+    target = Sink(link, tenant)
+
+    first, again = await target.load(batch), await target.load(batch)
+
+    assert sorted(first.outcomes) == sorted(again.outcomes)
+    assert first.receipts == again.receipts
+    assert (first.loaded, again.already_loaded) == (2, 2)
+    assert await count(production, tenant, "claims") == 2
+    assert await count(production, tenant, "failed_claims") == 1
+
+
+async def test_a_claim_that_stands_twice_is_loaded_in_the_place_of_the_refused_one(
+    load, scored, production, tenant
+):
+    bad = scored("C1", content=b"a", service_to_date="2025-10-01")
+
+    loaded = await load(Batch([bad, scored("C1", content=b"b")]))
+
+    assert loaded.loaded == 1
+    assert await count(production, tenant, "claims") == 1

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from claimgate.v1 import claim_pb2
 
-from loader import embedded, source
+from loader import embedded, leases, source
 from loader.source import Submitted
 
 
@@ -127,7 +127,7 @@ async def test_a_lease_that_ran_out_is_taken_over_and_counted(
     await stage(make_claim("C1"))
     await lend("dead", seconds=0.0)
 
-    taken = await source.take_over(staging, tenant)
+    taken = await leases.take_over(staging, tenant)
     [again] = await lend("alive")
 
     assert taken == 1
@@ -138,7 +138,7 @@ async def test_a_lease_that_holds_is_not_taken_over(staging, stage, lend, tenant
     await stage(make_claim("C1"))
     await lend("alive", seconds=60.0)
 
-    assert await source.take_over(staging, tenant) == 0
+    assert await leases.take_over(staging, tenant) == 0
     assert await lend("other") == []
 
 
@@ -166,7 +166,7 @@ async def test_only_the_holder_finishes_a_claim(staging, stage, lend, tenant, ma
 async def test_every_transition_is_on_record(staging, stage, lend, tenant, make_claim):
     await stage(make_claim("C1"))
     await lend("first", seconds=0.0)
-    await source.take_over(staging, tenant)
+    await leases.take_over(staging, tenant)
     [leased] = await lend("second")
     await source.finish(staging, tenant, "second", [(leased.staging_id, "completed")])
 

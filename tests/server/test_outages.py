@@ -1,103 +1,31 @@
 """Each part is killed in turn under load: no answer is lost, and what is degraded says so."""
 
 import asyncio
-import shlex
-import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
 from claimgate import Client
 from claimgate.v1 import score_pb2
 
-from loader import embedded, migrate, run, source
+from loader import embedded, run, source
 from loader.fees import load_fees
 from loader.places import prepared_snapshot
 from loader.settings import LoaderSettings
 from loader.synthetic import synthetic_claims
+from tests.killable import ModelProcess, OwnPostgres, killable_databases
 
 KEY = "7a" * 32
 STREAMS, CALLERS = 2, 2
 FEES = "code,setting,rate_kind,rate,net\n99213,any,cents_per_unit,77.00,no\n"
-MODEL = "from server.commands import model_server; model_server(listen={!r})"
-
-
-class Killable:
-    """A process of its own that can be killed at any time."""
-
-    _process: subprocess.Popen[bytes] | None = None
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-            self._process = None
-
-
-class OwnPostgres(Killable):
-    """A Postgres that can be killed and started again on the same data and socket."""
-
-    def __init__(self, folder: Path) -> None:
-        self._data = folder / "data"
-        with embedded.embedded_postgres(self._data) as server:
-            self.server = server
-            self._command = shlex.split((self._data / "postmaster.opts").read_text())
-        # Postgres refuses to run as root.
-        self._owner = self._data.stat().st_uid
-
-    async def start(self) -> None:
-        """Start it, again if it ends: it refuses while children of a killed one are there."""
-        async with asyncio.timeout(30):
-            while not await self._answers():
-                if self._process is None or self._process.poll() is not None:
-                    self.kill()
-                    self._process = _program(self._command, user=self._owner)
-                await asyncio.sleep(0.05)
-
-    async def _answers(self) -> bool:
-        try:
-            connection = await asyncpg.connect(self.server.superuser_url())
-        except (OSError, asyncpg.PostgresError):
-            return False
-        await connection.close()
-        return True
-
-
-class ModelProcess(Killable):
-    """A model server that keeps its address when it is started again."""
-
-    def __init__(self) -> None:
-        self.address = "127.0.0.1:0"
-
-    async def start(self) -> None:
-        self._process = _program([sys.executable, "-c", MODEL.format(self.address)])
-        ready = await asyncio.to_thread(self._process.stdout.readline)
-        self.address = ready.decode().split()[1]
-
-
-def _program(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, **options)
 
 
 @pytest.fixture
 async def postgres() -> AsyncIterator[OwnPostgres]:
-    folder = Path(tempfile.mkdtemp(prefix="claimgate-outages-"))
-    own = OwnPostgres(folder)
-    await own.start()
-    await embedded.create_databases(own.server)
-    for database, name in ((embedded.STAGING, "staging"), (embedded.PRODUCTION, "production")):
-        await migrate.upgrade(own.server.migrating_url(database), name)
-    yield own
-    own.kill()
-    shutil.rmtree(folder, ignore_errors=True)
+    async with killable_databases() as own:
+        yield own
 
 
 @pytest.fixture

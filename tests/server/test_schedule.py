@@ -37,6 +37,7 @@ def test_what_must_hold_holds_after_every_step(first):
     assert ends == {
         *("scored", "expired", "cancelled", "cleared", "turned away"),
         *("refused: full", "refused: tenant_full", "refused: quota"),
+        *("refused unread: full", "refused unread: tenant_full"),
     }
 
 

@@ -279,3 +279,44 @@ async def test_drain_answers_what_was_taken_then_says_come_again(start, batch, u
     assert error.reason == "ERROR_REASON_DRAINING"
     assert error.code == grpc.StatusCode.UNAVAILABLE
     await channel.close()
+
+
+def _with_empty_lines(batch, form: str) -> pb.ScoreClaimsRequest:
+    """One claim that says of 200 lines no more than that they are there."""
+    claims = batch("a")
+    for _ in range(200):
+        claims.claims[0].lines.add()
+    if form == "rows":
+        return pb.ScoreClaimsRequest(sequence=7, batch=claims)
+    return pb.ScoreClaimsRequest(sequence=7, columns=pack(claims))
+
+
+@pytest.mark.parametrize("form", ["rows", "columns"])
+async def test_too_many_lines_in_a_message_end_the_stream(start, batch, form):
+    async with (
+        start(message_entries_max=100) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        request = _with_empty_lines(batch, form)
+
+        error = await failed(ScoringServiceStub(channel).ScoreClaims(iter([request])))
+
+    assert error.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert error.reason == "ERROR_REASON_TOO_MANY_CLAIMS"
+    assert error.metadata == {"entries": "201", "entries_max": "100", "sequence": "7"}
+
+
+@pytest.mark.parametrize("method", ["ScoreBatch", "ValidateClaims"])
+async def test_too_many_lines_in_a_single_call_are_refused(start, batch, method):
+    async with (
+        start(message_entries_max=100) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        claims = _with_empty_lines(batch, "rows").batch
+        call = getattr(ScoringServiceStub(channel), method)
+
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call(getattr(pb, f"{method}Request")(batch=claims))
+
+    assert raised.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert CallError.of(raised.value).metadata == {"entries": "201", "entries_max": "100"}

@@ -9,7 +9,11 @@ from grpc_channelz.v1 import channelz_pb2, channelz_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2 as reflection
 
-OURS = ("claimgate.v1.ScoringService", "claimgate.v1.ReferenceService")
+OURS = (
+    "claimgate.v1.ScoringService",
+    "claimgate.v1.ReferenceService",
+    "claimgate.v1.ClaimService",
+)
 
 
 async def reflect(channel, version: str, request: reflection.ServerReflectionRequest):

@@ -42,6 +42,44 @@ async def test_full_queue_refuses_single_calls_with_a_time_to_come_again(start, 
     assert "e" not in server.engine.scored_ids
 
 
+async def test_full_queue_refuses_a_single_call_before_its_message_came(start, batch, until):
+    async with (
+        start(queue_claims_max=4, message_claims_max=4) as server,
+        grpc.aio.insecure_channel(server.address) as channel,
+        Client(server.address) as client,
+    ):
+        server.engine.gate.clear()
+        running = asyncio.create_task(client.score_batch(batch("first")))
+        await until(lambda: server.engine.passes)
+        waiting = asyncio.create_task(client.score_batch(batch(*"abcd")))
+        await until(lambda: server.service.batcher.queued_claims >= 4)
+        silent = channel.stream_unary("/claimgate.v1.ScoringService/ScoreBatch")()
+
+        error = await refused(silent)
+
+        server.engine.gate.set()
+        await asyncio.gather(running, waiting)
+    assert error.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert error.reason == "ERROR_REASON_OVERLOADED"
+    assert error.retry_after_s is not None
+    received = server.sample(
+        "grpc_server_msg_received_total",
+        **{name: value for name, value in CANCELLED.items() if name != "grpc_code"},
+    )
+    assert received == 2
+    assert server.sample("claimgate_refusal_duration_seconds_count") == 1
+    assert (
+        server.sample("claimgate_refused_messages_total", priority="interactive", reason="full")
+        == 1
+    )
+
+
+async def refused(call) -> CallError:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return CallError.of(raised.value)
+
+
 async def test_used_up_quota_refuses_single_calls_and_says_when_to_come_again(start, batch):
     quotas = {"demo": {"claims_per_s": 2, "burst_claims": 3}}
     async with start(tenant_quotas=quotas) as server, Client(server.address) as client:

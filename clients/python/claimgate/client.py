@@ -22,10 +22,12 @@ from google.rpc.status_pb2 import Status
 from grpc.aio import AioRpcError
 
 from claimgate.channel import open_channel
+from claimgate.failed_claims import FailedClaims
 from claimgate.sending import Message, Sending
 from claimgate.v1 import claim_pb2, policy_pb2, score_pb2
 from claimgate.v1 import reference_service_pb2 as reference
 from claimgate.v1 import scoring_service_pb2 as scoring
+from claimgate.v1.claim_service_pb2_grpc import ClaimServiceStub
 from claimgate.v1.reference_service_pb2_grpc import ReferenceServiceStub
 from claimgate.v1.scoring_service_pb2_grpc import ScoringServiceStub
 
@@ -107,6 +109,8 @@ class Client:
         self._channel = open_channel(address, credentials, insecure)
         self._scoring: ScoringServiceAsyncStub = ScoringServiceStub(self._channel)
         self._reference: ReferenceServiceAsyncStub = ReferenceServiceStub(self._channel)
+        self.failed_claims = FailedClaims(ClaimServiceStub(self._channel), self._call)
+        """Claims that could not be loaded, from failure to repair."""
 
     async def __aenter__(self) -> Self:
         """Use the client in a block that closes it."""

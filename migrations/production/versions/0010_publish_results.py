@@ -3,5 +3,5 @@
 from loader.migrate import plain_sql
 
 revision = "0010"
-down_revision = "0005"
+down_revision = "0008"
 upgrade, downgrade = plain_sql(__file__)

@@ -3,5 +3,5 @@
 from loader.migrate import plain_sql
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 upgrade, downgrade = plain_sql(__file__)

@@ -424,6 +424,46 @@ async def test_every_table_of_tenants_is_fenced_and_has_a_key_to_copy_by(shards,
         assert {row[0] for row in rows} == tables
 
 
+@pytest.fixture
+async def archived(connect):
+    """Keep a month in the archive of north; return how it may be changed."""
+    production = await connect("north", "owner_production_url")
+
+    async def put(state):
+        await production.execute(
+            "INSERT INTO storage.archives (month, part, state, folder) "
+            "VALUES ('1999-01-01', 1, $1, '/archive') "
+            "ON CONFLICT (month, part) DO UPDATE SET state = excluded.state",
+            state,
+        )
+
+    yield put
+    for shard in ("north", "north_2"):
+        other = await connect(shard, "owner_production_url")
+        await other.execute("DELETE FROM storage.archives")
+
+
+async def test_a_month_in_the_archive_is_known_at_the_target(shards, load, archived, connect):
+    await archived("archived")
+
+    await move(shards)
+
+    target = await connect("north_2", "owner_production_url")
+    rows = await target.fetch("SELECT state, folder FROM storage.archives")
+    assert [tuple(row) for row in rows] == [("archived", "/archive")]
+
+
+async def test_a_month_on_its_way_to_the_archive_is_waited_for(shards, load, archived):
+    await archived("detached")
+
+    with pytest.raises(MoveError, match="being archived or restored"):
+        await move(shards)
+    await load.take_in(load.new_file())
+    await load.load_once()
+
+    assert len(await shards.ids("north", "production")) == 3
+
+
 def test_the_commands_move_and_remove(shards, capsys):
     assert commands.shards_move("north", to="north_2") == 0
     assert commands.shards_remove("north") == 0

@@ -55,6 +55,12 @@ class Checks:
             full = refusal.claims + message.claims > refusal.claims_max
             assert full or self._outside, "refused although there was room"
 
+    def refused_unread(self, message: Sent, refusal: Refusal) -> None:
+        self.refusals[message] = refusal
+        self._end(message, f"refused unread: {refusal.why.value}")
+        assert self._limits.retry_s <= refusal.retry_s <= self._limits.retry_s_max
+        assert self._rooms.nearly_full(message.tenant, [*self._inside]), "refused without a look"
+
     def came_in(self, messages: list[Sent], now: float) -> None:
         for message in messages:
             peers = of_tenant([*self._outside], message)

@@ -25,6 +25,16 @@ class Rooms:
             fits = claims(mine) <= int(self._places[message.priority] * self._limits.tenant_share)
             assert len(mine) == 1 or fits, "a tenant holds too much"
 
+    def nearly_full(self, tenant: str, inside: list[Sent]) -> bool:
+        """Tell whether interactive messages of a tenant have hardly any room, of any size."""
+        every, share = self._limits.queue_claims_max, self._limits.tenant_share
+        held = [each for each in inside if each.tenant == tenant]
+        mine = [each for each in held if each.priority is INTERACTIVE]
+        bounds = [(claims(inside), every)]
+        if mine:
+            bounds += [(claims(held), int(every * share)), (claims(mine), int(every * share))]
+        return any(most - now < max(1, most // 64) for now, most in bounds)
+
     def check_turn(
         self, message: Sent, inside: list[Sent], outside: dict[Sent, float], now: float
     ) -> None:

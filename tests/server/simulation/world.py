@@ -66,6 +66,11 @@ class World:
         if self.now >= self.scenario.drained_at:
             self.checks.turned_away(message)
         elif message.unary:
+            unread = self.schedule.refusal_unread(message.tenant, self.now)
+            self._settle()
+            if unread:
+                self.checks.refused_unread(message, unread)
+                return
             refusal = self.schedule.offer(message, self.now)
             if refusal is None:
                 self.checks.waits(message, self.now)

@@ -19,12 +19,17 @@ from claimgate.command.adapt import adapt
 GROUP: Final = "claimgate.commands"
 _GROUP_HELP: Final = {
     "bench": "Measure on this machine, beside a reference in the same minute.",
-    "failed": "Claims that could not be loaded.",
+    "failed": "Claims that could not be loaded: list, show, repair, retry, assign, resolve.",
     "members": "What a payer keeps on file about members: load, show.",
     "policy": "How claims are decided: show, check, set, versions.",
     "reference": "Published tables: build, compare, list, show.",
     "rules": "What is checked, and on what grounds.",
     "shards": "Several pairs of databases: show, check, where, move, remove.",
+    "storage": "Years of claims: partitions, archives, summaries, retention, backups.",
+    "storage.partitions": "Monthly partitions: make, list, adopt.",
+    "storage.holds": "Legal holds: place, release, list.",
+    "storage.retention": "What becomes of old data: set, show, apply, actions.",
+    "storage.summaries": "Summaries by day and by rule: refresh, check.",
 }
 _EXTRAS: Final = {"server": "server", "loader": "server,loader"}
 EXIT_FAILED: Final = 1
@@ -64,14 +69,20 @@ def _app() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    groups: dict[str, typer.Typer] = {}
+    groups = {"": app}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         group, _, name = point.name.rpartition(".")
-        if group and group not in groups:
-            groups[group] = typer.Typer(help=_GROUP_HELP.get(group), no_args_is_help=True)
-            app.add_typer(groups[group], name=group)
-        _add(groups[group] if group else app, name, point)
+        _add(_group(groups, group), name, point)
     return app
+
+
+def _group(groups: dict[str, typer.Typer], name: str) -> typer.Typer:
+    """Return the group of a name; where it is new, it becomes a part of the one that it is in."""
+    if name not in groups:
+        outer, _, own = name.rpartition(".")
+        groups[name] = typer.Typer(help=_GROUP_HELP.get(name), no_args_is_help=True)
+        _group(groups, outer).add_typer(groups[name], name=own)
+    return groups[name]
 
 
 def _add(app: typer.Typer, name: str, point: EntryPoint) -> None:

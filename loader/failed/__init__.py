@@ -1,0 +1,1 @@
+"""Failed claims: kept with every reason, retried, repaired, worked on by people, and resolved."""

@@ -1,0 +1,605 @@
+"""A failed claim goes through staging, service and load once more, once, whatever dies."""
+
+import asyncio
+import json
+from collections import Counter
+
+import pytest
+from claimgate.v1 import claim_pb2
+
+from loader import embedded, source
+from loader.failed import staging as back
+from loader.failed.backoff import Backoff
+from loader.failed.repairs import repair
+from loader.failed.retry import Retrier
+from loader.link import Link
+from loader.run import run
+from loader.source import Submitted, tenant_transaction
+
+DUE = "UPDATE failed_claims SET next_attempt_at = now() WHERE tenant_id = $1"
+
+
+@pytest.fixture
+async def links(postgres):
+    async with (
+        Link(postgres.loading_url(embedded.PRODUCTION), attempts=3) as production,
+        Link(postgres.loading_url(embedded.STAGING), attempts=3) as staging,
+    ):
+        yield production, staging
+
+
+@pytest.fixture
+def retrier(links, tenant, vault):
+    def make(*, lease_s=300.0, steps=()):
+        return Retrier(*links, tenant, vault, Backoff(), lease_s=lease_s, steps=steps)
+
+    return make
+
+
+@pytest.fixture
+def failing(staging, vault, tenant, make_claim, settings):
+    """Stage claims and run the loader once."""
+
+    async def put(*claims):
+        claims = [make_claim(each) if isinstance(each, str) else each for each in claims]
+        await source.stage_claims(staging, vault, tenant, map(Submitted, claims))
+        await run(settings)
+
+    return put
+
+
+@pytest.fixture
+def failed(production, tenant):
+    async def read():
+        rows = await production.fetch(
+            "SELECT * FROM failed_claims WHERE tenant_id = $1 ORDER BY failed_id", tenant
+        )
+        return [dict(row) for row in rows]
+
+    return read
+
+
+@pytest.fixture
+def due(production, tenant):
+    async def make():
+        await production.execute(DUE + " AND status IN ('open', 'assigned')", tenant)
+
+    return make
+
+
+@pytest.fixture
+def heal(scorer, monkeypatch):
+    """Let the service accept what it refused: claims are judged by their id no more."""
+
+    def make(patch=monkeypatch):
+        from claimgate.v1 import score_pb2
+
+        async def judge(batch, context):
+            scorer.calls.update(claim.claim_id for claim in batch.claims)
+            return [
+                score_pb2.ClaimResult(
+                    claim_id=claim.claim_id,
+                    claim_version=claim.claim_version or 1,
+                    decision=score_pb2.DECISION_APPROVE,
+                )
+                for claim in batch.claims
+            ]
+
+        patch.setattr(scorer, "_judge_all", judge)
+
+    return make
+
+
+async def count(production, tenant, table):
+    return await production.fetchval(
+        f"SELECT count(*) FROM {table} WHERE tenant_id = $1",  # noqa: S608 - our own table names
+        tenant,
+    )
+
+
+async def test_a_failure_says_what_is_at_stake(failing, failed, make_claim):
+    await failing(make_claim("reject-1", lines=3), "poison-1")
+
+    rows = {row["claim_id"]: row for row in await failed()}
+    refused, fault = rows["reject-1"], rows["poison-1"]
+    assert (refused["failure_category"], refused["charge_cents"]) == ("validation", 30_000)
+    assert (refused["facility_id"], refused["retries"], refused["status"]) == ("F1", 0, "open")
+    assert refused["next_attempt_at"] is None
+    assert fault["failure_category"] == "service_fault"
+    wait = fault["next_attempt_at"] - fault["failed_at"]
+    assert 29 < wait.total_seconds() < 61
+
+
+async def test_a_retry_that_loads_resolves_the_claim_in_the_load(
+    failing, failed, due, heal, settings, production, tenant
+):
+    await failing("poison-1", "ok-1")
+    await due()
+    heal()
+
+    summary = await run(settings)
+
+    [row] = await failed()
+    assert (row["status"], row["resolution"], row["resolved_by"]) == (
+        "resolved", "reloaded", "loader",
+    )  # fmt: skip
+    batch = await production.fetchval(
+        "SELECT batch_id FROM claim_keys WHERE tenant_id = $1 AND claim_id = 'poison-1'", tenant
+    )
+    assert row["resolved_batch_id"] == batch
+    assert (summary.loaded, await count(production, tenant, "claims")) == (1, 2)
+
+
+async def test_a_retry_that_fails_counts_once_and_waits_longer(failing, failed, due, settings):
+    await failing("poison-1")
+    first = (await failed())[0]
+    for expected in (1, 2, 3):
+        await due()
+        await run(settings)
+        [row] = await failed()
+        assert (row["retries"], row["status"]) == (expected, "open")
+
+    assert row["attempts"] == 4
+    assert row["failed_at"] == first["failed_at"]
+    assert row["next_attempt_at"] - row["updated_at"] >= (Backoff(chance=lambda: 0.0).wait(3))
+
+
+async def test_after_enough_retries_a_claim_is_dead_and_left_alone(failing, failed, due, settings):
+    await failing("poison-1")
+    settings = settings.model_copy(update={"retries_max": 2})
+    for _ in range(3):
+        await due()
+        await run(settings)
+
+    [row] = await failed()
+    assert (row["status"], row["retries"], row["next_attempt_at"]) == ("dead", 2, None)
+
+
+async def test_what_is_not_due_is_not_resubmitted(failing, failed, settings, scorer):
+    await failing("poison-1", "reject-1")
+    asked = scorer.calls.total()
+
+    await run(settings)
+
+    assert scorer.calls.total() == asked
+    assert [row["status"] for row in await failed()] == ["open", "open"]
+
+
+async def test_the_most_urgent_claims_go_first(failing, due, make_claim, retrier):
+    await failing(
+        make_claim("reject-small", lines=1),
+        make_claim("reject-big", lines=9),
+        make_claim("reject-middle", lines=4),
+    )
+    await due()
+
+    leased = [(await retrier().lease(1))[0].claim_id for _ in range(3)]
+
+    assert leased == ["reject-big", "reject-middle", "reject-small"]
+
+
+async def test_two_retriers_never_take_the_same_claim(failing, due, retrier):
+    await failing(*(f"reject-{n}" for n in range(40)))
+    await due()
+
+    taken = await asyncio.gather(*(retrier().lease() for _ in range(2)))
+
+    assert max(Counter(each.failed_id for some in taken for each in some).values()) == 1
+    assert sum(map(len, taken)) <= 40
+    rest = await retrier().lease()
+    assert sum(map(len, taken)) + len(rest) == 40
+
+
+async def test_two_loaders_at_once_retry_each_claim_once(
+    failing, failed, due, heal, settings, scorer, production, tenant
+):
+    await failing(*(f"reject-{n}" for n in range(30)))
+    await due()
+    heal()
+    scorer.calls.clear()
+
+    await asyncio.gather(run(settings), run(settings))
+    await run(settings)
+
+    assert {row["status"] for row in await failed()} == {"resolved"}
+    assert await count(production, tenant, "claims") == 30
+    assert set(scorer.calls.values()) == {1}
+
+
+async def test_a_retrier_that_dies_before_staging_loses_nothing(
+    failing, failed, due, heal, retrier, settings
+):
+    await failing("reject-1")
+    await due()
+    heal()
+
+    await retrier(lease_s=0.0).lease()  # and dies
+    await run(settings)
+
+    assert [row["resolution"] for row in await failed()] == ["reloaded"]
+
+
+async def test_a_retrier_that_dies_before_it_confirms_doubles_nothing(
+    failing, failed, due, heal, retrier, links, tenant, settings, production
+):
+    await failing("reject-1")
+    await due()
+    heal()
+    claims = await retrier(lease_s=0.0).lease()
+
+    async def stage(connection):
+        async with tenant_transaction(connection, tenant):
+            await back.queue_again(connection, tenant, claims)
+
+    await links[1].run(stage)  # and dies
+    await run(settings)
+    await run(settings)
+
+    [row] = await failed()
+    assert (row["resolution"], row["retries"]) == ("reloaded", 0)
+    assert await count(production, tenant, "claims") == 1
+
+
+async def test_a_held_lease_is_left_to_its_owner(failing, due, retrier):
+    await failing("reject-1")
+    await due()
+    await retrier().lease()
+
+    assert await retrier().lease() == []
+
+
+async def test_a_loader_that_dies_after_the_load_counts_a_failure_once(
+    failing, failed, due, settings, staging, tenant
+):
+    await failing("poison-1")
+    await due()
+    await run(settings)
+    # As if the loader had died before it told staging.
+    async with tenant_transaction(staging, tenant):
+        await staging.execute("UPDATE claim_states SET status = 'pending'")
+
+    await run(settings)
+
+    assert [row["retries"] for row in await failed()] == [1]
+
+
+async def test_a_repaired_claim_is_loaded_under_its_own_key_and_linked(
+    failing, failed, make_claim, vault, links, tenant, settings, heal, production, staging
+):
+    claim = make_claim("reject-1")
+    claim.lines[1].line_number = 1
+    await failing(claim)
+    await production.execute(
+        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
+        tenant,
+        json.dumps([{"field": "lines[1].line_number", "code": "V08", "message": "repeats"}]),
+    )
+    [row] = await failed()
+    heal()
+
+    async def apply(connection):
+        async with tenant_transaction(connection, tenant):
+            return await repair(connection, vault, tenant, row["failed_id"])
+
+    repaired = await links[0].run(apply)
+    await run(settings)
+
+    [row] = await failed()
+    assert [each.step for each in repaired] == ["renumber_lines"]
+    assert (row["status"], row["resolution"]) == ("resolved", "corrected")
+    stored = await production.fetchrow("SELECT * FROM claim_keys WHERE tenant_id = $1", tenant)
+    assert stored["content_sha256"] == row["resubmitted_sha256"] != row["content_sha256"]
+    async with tenant_transaction(staging, tenant):
+        files = await staging.fetch("SELECT source_file FROM claims ORDER BY staging_id")
+    assert [each["source_file"] for each in files] == ["", f"failed:{row['failed_id']}"]
+
+
+async def test_a_repaired_claim_that_fails_again_stays_one_row(
+    failing, failed, make_claim, vault, links, tenant, settings, production
+):
+    claim = make_claim("reject-1", total_charge_cents=0)
+    await failing(claim)
+    await production.execute(
+        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
+        tenant,
+        json.dumps([{"field": "total_charge_cents", "code": "V05", "message": "is not"}]),
+    )
+    [row] = await failed()
+
+    async def apply(connection):
+        async with tenant_transaction(connection, tenant):
+            await repair(connection, vault, tenant, row["failed_id"])
+
+    await links[0].run(apply)
+    await run(settings)
+
+    [row] = await failed()
+    assert (row["status"], row["retries"], row["charge_cents"]) == ("open", 1, 20_000)
+
+
+async def test_steps_of_the_settings_are_applied_by_themselves_and_once(
+    failing, failed, make_claim, settings, production, tenant
+):
+    claim = make_claim("reject-1")
+    await failing(claim)
+    await production.execute(
+        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
+        tenant,
+        json.dumps([{"field": "lines[1].line_number", "code": "V08", "message": "repeats"}]),
+    )
+    settings = settings.model_copy(update={"repair_steps": ("renumber_lines",)})
+
+    await run(settings)
+    await run(settings)
+
+    [row] = await failed()
+    assert (row["steps_tried"], row["retries"]) == (["renumber_lines"], 0)
+    assert await count(production, tenant, "claim_repairs") == 0
+
+
+async def test_a_claim_corrected_by_its_submitter_supersedes_the_failed_one(
+    failing, failed, make_claim, settings, staging, vault, tenant, heal
+):
+    await failing("reject-1")
+    heal()
+    await source.stage_claims(
+        staging, vault, tenant, [Submitted(make_claim("reject-1", facility_id="F2"))]
+    )
+
+    await run(settings)
+
+    assert [row["resolution"] for row in await failed()] == ["superseded"]
+
+
+async def test_other_content_that_came_too_late_stays_a_conflict(
+    failing, failed, make_claim, settings
+):
+    await failing("ok-1")
+    await failing(make_claim("ok-1", facility_id="F2"))
+
+    await run(settings)
+
+    [row] = await failed()
+    assert (row["failure_category"], row["status"]) == ("conflict", "open")
+
+
+async def test_a_test_claim_that_passes_is_resolved_though_it_is_not_loaded(
+    failing, failed, due, make_claim, heal, settings, production, tenant
+):
+    await failing(make_claim("reject-1", is_test=True))
+    await due()
+    heal()
+
+    await run(settings)
+    await run(settings)
+
+    assert [row["resolution"] for row in await failed()] == ["reloaded"]
+    assert await count(production, tenant, "claims") == 0
+
+
+async def test_a_claim_that_staging_no_longer_has_is_put_there_again(
+    failing, failed, due, heal, settings, postgres, tenant, production
+):
+    import asyncpg
+
+    await failing("reject-1")
+    await due()
+    heal()
+    owner = await asyncpg.connect(postgres.superuser_url(embedded.STAGING))
+    for table in ("claim_states", "claims"):
+        await owner.execute(
+            f"DELETE FROM {table} WHERE tenant_id = $1",  # noqa: S608 - our own table names
+            tenant,
+        )
+    await owner.close()
+
+    await run(settings)
+
+    assert [row["resolution"] for row in await failed()] == ["reloaded"]
+    assert await count(production, tenant, "claims") == 1
+
+
+async def test_a_payload_of_another_key_fails_again_as_sealed(
+    failing, failed, due, links, tenant, postgres
+):
+    import asyncpg
+
+    from loader.vault import Vault
+
+    await failing("reject-1")
+    await due()
+    owner = await asyncpg.connect(postgres.superuser_url(embedded.STAGING))
+    for table in ("claim_states", "claims"):
+        await owner.execute(
+            f"DELETE FROM {table} WHERE tenant_id = $1",  # noqa: S608 - our own table names
+            tenant,
+        )
+    await owner.close()
+    other = Retrier(*links, tenant, Vault(bytes(32)), Backoff())
+
+    done = await other.retry_due()
+
+    [row] = await failed()
+    assert (done.resubmitted, done.unreadable) == (0, 1)
+    assert (row["failure_category"], row["status"], row["retries"]) == ("sealed", "open", 1)
+
+
+async def test_tenants_do_not_retry_each_others_claims(failing, due, links, tenant, vault):
+    await failing("reject-1")
+    await due()
+    other = Retrier(*links, f"{tenant}-other", vault, Backoff())
+
+    done = await other.retry_due()
+
+    assert done.resubmitted == 0
+
+
+def test_a_claim_in_a_failure_is_not_shown():
+    from loader.failed.words import Category
+    from loader.rows import FailedClaim
+    from loader.source import Leased
+
+    leased = Leased(1, "C1", 1, b"c" * 32, b"", 1, b"")
+    claim = claim_pb2.Claim(claim_id="C1", patient_last_name="Canarysson")
+
+    shown = repr(FailedClaim(leased, Category.VALIDATION, "score", [], claim))
+
+    assert "Canarysson" not in shown
+
+
+async def test_a_step_that_lost_to_a_deadlock_is_done_again(failing, links, tenant, failed):
+    await failing("reject-1", "reject-2")
+    first, second = [row["failed_id"] for row in await failed()]
+    lock = "SELECT FROM failed_claims WHERE failed_id = $1 FOR UPDATE"
+    both_have_one = asyncio.Barrier(2)
+    tries = Counter()
+
+    def crossing(name, ids):
+        async def step(connection):
+            tries[name] += 1
+            async with tenant_transaction(connection, tenant):
+                await connection.fetch(lock, ids[0])
+                if tries[name] == 1:
+                    await both_have_one.wait()
+                await connection.fetch(lock, ids[1])
+
+        return step
+
+    async with Link(links[0]._url, attempts=3) as other:
+        await asyncio.gather(
+            links[0].run(crossing("a", (first, second))),
+            other.run(crossing("b", (second, first))),
+        )
+
+    assert tries.total() == 3
+
+
+async def test_a_repair_that_equals_what_the_submitter_sent_and_failed_too_comes_back(
+    failing, failed, make_claim, vault, links, tenant, settings, production
+):
+    twice, once = make_claim("reject-1"), make_claim("reject-1")
+    twice.lines[1].line_number = 1
+    await failing(twice)
+    await failing(once)
+    await production.execute(
+        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
+        tenant,
+        json.dumps([{"field": "lines[1].line_number", "code": "V08", "message": "repeats"}]),
+    )
+    first, second = await failed()
+
+    async def apply(connection):
+        async with tenant_transaction(connection, tenant):
+            await repair(connection, vault, tenant, first["failed_id"])
+
+    await links[0].run(apply)
+    await run(settings)
+
+    rows = await failed()
+    assert rows[0]["resubmitted_sha256"] == second["content_sha256"]
+    assert [(row["status"], row["retries"]) for row in rows] == [("open", 1), ("open", 0)]
+
+
+async def test_a_failure_that_production_did_not_hear_of_is_settled(
+    failing, failed, due, retrier, production, tenant
+):
+    await failing("reject-1")
+    await production.execute(
+        "UPDATE failed_claims SET status = 'resubmitted', resubmitted_sha256 = content_sha256 "
+        "WHERE tenant_id = $1",
+        tenant,
+    )
+
+    await retrier().settle_unheard()
+
+    [row] = await failed()
+    assert (row["status"], row["retries"]) == ("open", 1)
+
+
+class Fuse:
+    """Dies at the nth moment between steps: before one, or after it."""
+
+    def __init__(self, moments):
+        self.left = moments
+
+    def tick(self):
+        self.left -= 1
+        if self.left < 0:
+            raise DiedError
+
+
+class DiedError(Exception):
+    """As if the process had been killed."""
+
+
+def dying_link(fuse):
+    class Dying(Link):
+        opened = False
+
+        async def __aenter__(self):
+            await super().__aenter__()
+            self.opened = True
+            return self
+
+        async def run(self, step):
+            if self.opened:
+                fuse.tick()
+            done = await super().run(step)
+            if self.opened:
+                fuse.tick()
+            return done
+
+    return Dying
+
+
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.full)])
+async def test_wherever_a_loader_dies_each_claim_is_loaded_once_and_its_row_resolved(
+    every,
+    failing, failed, due, heal, settings, make_claim, vault, links, tenant, production, staging,
+    monkeypatch,
+):  # fmt: skip
+    """Kills the whole run, retries and all, at every moment between two steps on a database."""
+    broken = make_claim("reject-repaired")
+    broken.lines[1].line_number = 1
+    quick = settings.model_copy(update={"lease_s": 0.3, "retry_lease_s": 0.001})
+    for moment in range(every // 2, 100, every):
+        again = make_claim(f"reject-{moment}")
+        broken.claim_id = f"reject-repaired-{moment}"
+        with monkeypatch.context() as sick:
+            await failing(again, broken)
+            await production.execute(
+                "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1 AND status = 'open'",
+                tenant,
+                json.dumps([{"field": "lines", "code": "V08", "message": "repeats"}]),
+            )
+            rows = [row for row in await failed() if row["status"] == "open"]
+
+            async def apply(connection, rows=rows):
+                async with tenant_transaction(connection, tenant):
+                    for row in rows:
+                        await repair(connection, vault, tenant, row["failed_id"])
+
+            await links[0].run(apply)
+            await due()
+            heal(sick)
+            fuse = Fuse(moment)
+            sick.setattr("loader.run.Link", dying_link(fuse))
+            died = False
+            try:
+                await run(quick)
+            except DiedError:
+                died = True
+            sick.setattr("loader.run.Link", Link)
+            async with asyncio.timeout(20):
+                while {row["status"] for row in await failed()} != {"resolved"}:
+                    await run(quick)
+
+        loaded = await production.fetch(
+            "SELECT claim_id, count(*) AS times FROM claims WHERE tenant_id = $1 GROUP BY 1", tenant
+        )
+        assert {row["times"] for row in loaded} == {1}
+        assert len(loaded) == len(await failed())
+        assert {row["retries"] for row in await failed()} == {0}
+        if not died:
+            break
+    assert moment > 10
