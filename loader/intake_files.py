@@ -59,7 +59,12 @@ async def take_in(
         for path in files:
             reading = Reading(path, ingest_date)
             staged = await stage_claims(
-                connection, vault, settings.tenant, reading.claims(), source_file=path.name
+                connection,
+                vault,
+                settings.tenant,
+                reading.claims(),
+                source_file=path.name,
+                high_value_cents=settings.high_value_cents,
             )
             await keep(connection, settings.tenant, path.name, reading.problems)
             taken.append(reading.taken(staged))

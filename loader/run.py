@@ -51,7 +51,7 @@ from loader.progress import (
 )
 from loader.rows import DECISION, FailedClaim, load_claim, provenance_row, rejected
 from loader.settings import LoaderSettings
-from loader.shards.fence import is_fenced
+from loader.shards.fenced import is_fenced
 from loader.sink import Sink
 from loader.source import Leased, Status
 from loader.vault import Vault

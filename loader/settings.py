@@ -64,7 +64,15 @@ class TenantSettings(BaseSettings):
         )
 
 
-class StagingSettings(TenantSettings):
+class IntakeSettings(TenantSettings):
+    """How claims are taken in, wherever they go."""
+
+    high_value_cents: int | None = Field(default=None, ge=0)
+    """Claims whose total charge is above this are taken in with priority 7 at least; none by
+    default."""
+
+
+class StagingSettings(IntakeSettings):
     """What `claimgate intake` needs, from the environment (`CLAIMGATE_…`) or by argument."""
 
     staging_url: str = Field(min_length=1, repr=False)

@@ -16,11 +16,13 @@ from loader.lookup import MEMBER
 from loader.vault import Vault
 
 Connection = asyncpg.Connection
-Status = Literal["pending", "processing", "completed", "failed", "needs_review"]
+Status = Literal["pending", "processing", "completed", "failed", "needs_review", "cancelled"]
 
 PAYLOAD_COLUMN: Final = "claims.payload"
 _CHUNK_CLAIMS: Final = 5_000
 PRIORITY_MAX: Final = 9
+HIGH_VALUE_PRIORITY: Final = 7
+"""What a claim of high value gets at least; above it is room for what people ask for."""
 _KEY_TEXT_MAX: Final = (
     200  # an index entry has a limit; a longer id is refused when the claim is scored
 )
@@ -120,6 +122,19 @@ JOIN incoming_claims AS i USING (claim_id, claim_version, content_sha256)
 ORDER BY s.staging_id
 """
 
+# A content that was cancelled and is submitted again waits again.
+_SUBMIT_AGAIN: Final = """
+UPDATE claim_states AS s
+SET status = 'pending', attempts = 0, processed_at = NULL, updated_at = now()
+FROM incoming_claims AS i CROSS JOIN LATERAL (
+    SELECT staging_id FROM claims
+    WHERE tenant_id = $1 AND claim_id = i.claim_id AND claim_version = i.claim_version
+        AND content_sha256 = i.content_sha256
+    OFFSET 0
+) AS theirs
+WHERE s.tenant_id = $1 AND s.staging_id = theirs.staging_id AND s.status = 'cancelled'
+"""
+
 
 async def stage_claims(
     connection: Connection,
@@ -128,18 +143,28 @@ async def stage_claims(
     claims: Iterable[Submitted],
     *,
     source_file: str = "",
+    high_value_cents: int | None = None,
 ) -> Staged:
-    """Put claims into staging; what is there already, content and all, is not put in again."""
+    """Put claims into staging; what is there already, content and all, is not put in again.
+
+    What was cancelled there waits again, and counts as staged. A claim whose total charge is above
+    `high_value_cents` has at least the priority of high value.
+    """
     await connection.execute("SET client_min_messages = warning")
     await connection.execute(_INCOMING)
     submitted = staged = 0
     for chunk in _chunks(claims):
-        rows = [_incoming(ordinal, item, vault, tenant) for ordinal, item in enumerate(chunk)]
+        rows = [
+            _incoming(ordinal, item, vault, tenant, high_value_cents)
+            for ordinal, item in enumerate(chunk)
+        ]
         async with tenant_transaction(connection, tenant):
             await connection.copy_records_to_table("incoming_claims", records=rows)
-            done = await connection.execute(_STAGE, tenant, source_file)
+            new = rows_of(await connection.execute(_STAGE, tenant, source_file))
+            if new < len(rows):
+                new += rows_of(await connection.execute(_SUBMIT_AGAIN, tenant))
         submitted += len(rows)
-        staged += rows_of(done)
+        staged += new
     return Staged(staged=staged, already_staged=submitted - staged)
 
 
@@ -150,7 +175,16 @@ def _chunks(claims: Iterable[Submitted]) -> Iterator[list[Submitted]]:
         yield chunk
 
 
-def _incoming(ordinal: int, item: Submitted, vault: Vault, tenant: str) -> tuple[object, ...]:
+def priority_of(claim: claim_pb2.Claim, high_value_cents: int | None = None) -> int:
+    """Return the place of a claim in the queue, 1 to 9: its own, or a higher one by its value."""
+    own = min(max(claim.priority, 1), PRIORITY_MAX)
+    valued = high_value_cents is not None and claim.total_charge_cents > high_value_cents
+    return max(own, HIGH_VALUE_PRIORITY) if valued else own
+
+
+def _incoming(
+    ordinal: int, item: Submitted, vault: Vault, tenant: str, high_value_cents: int | None
+) -> tuple[object, ...]:
     """Return a claim's row; only what the queue needs stands in the open."""
     claim = item.claim
     payload = claim.SerializeToString(deterministic=True)
@@ -160,7 +194,7 @@ def _incoming(ordinal: int, item: Submitted, vault: Vault, tenant: str) -> tuple
         storable(claim.claim_id)[:_KEY_TEXT_MAX],
         claim.claim_version or 1,
         content,
-        min(max(claim.priority, 1), PRIORITY_MAX),
+        priority_of(claim, high_value_cents),
         vault.lookup(tenant, MEMBER, claim.person_id),
         vault.seal(payload, tenant, PAYLOAD_COLUMN, content.hex()),
         days[claim.received_date],
@@ -168,7 +202,7 @@ def _incoming(ordinal: int, item: Submitted, vault: Vault, tenant: str) -> tuple
         days[claim.service_to_date],
         claim.total_charge_cents,
         len(claim.lines),
-        storable(claim.batch_id),
+        storable(claim.batch_id)[:_KEY_TEXT_MAX],
         item.segment,
     )
 
@@ -198,6 +232,10 @@ async def record_problems(
 # another has just locked what it looked at.
 LOCK_QUEUE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.lease|' || $1, 0))"
 
+# Urgent claims go first, and with them, so that none waits for ever, those that wait longest: the
+# oldest of each priority are few look-ups in the index of the queue, and of these the oldest are
+# taken, one for ten others. Where all are of one priority they are the same claims.
+#
 # The members of the claims picked bring their other pending claims along: a message is seen
 # together.
 #
@@ -207,12 +245,23 @@ LOCK_QUEUE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.le
 # has the other half of this: no statistics on tenants.
 _LEND: Final = """
 WITH picked AS MATERIALIZED (
-    SELECT DISTINCT member_key FROM (
+    SELECT member_key FROM (
         SELECT member_key FROM claim_states
         WHERE tenant_id = $1 AND status = 'pending'
         ORDER BY priority DESC, staging_id
         LIMIT $2
     ) AS first_in_queue
+    UNION
+    SELECT member_key FROM (
+        SELECT oldest.member_key FROM generate_series(1, 9) AS of (priority) CROSS JOIN LATERAL (
+            SELECT staging_id, member_key FROM claim_states AS s
+            WHERE s.tenant_id = $1 AND s.status = 'pending' AND s.priority = of.priority::smallint
+            ORDER BY s.staging_id
+            LIMIT $2 / 10
+        ) AS oldest
+        ORDER BY oldest.staging_id
+        LIMIT $2 / 10
+    ) AS waiting_longest
 ), lent AS (
     UPDATE claim_states AS s
     SET status = 'processing', lease_owner = $3, lease_until = now() + $4 * interval '1 second',
@@ -265,7 +314,10 @@ WHERE tenant_id = $1 AND status = 'processing' AND lease_owner = $2
 async def lease(
     connection: Connection, tenant: str, owner: str, *, claims: int, seconds: float
 ) -> list[Leased]:
-    """Lend pending claims to `owner`, urgent and old ones first, each member's claims together."""
+    """Lend pending claims to `owner`, urgent and old ones first, each member's claims together.
+
+    For ten claims by priority one goes along that waits longest, whatever its priority.
+    """
     async with tenant_transaction(connection, tenant):
         await connection.execute(LOCK_QUEUE, tenant)
         rows = await connection.fetch(_LEND, tenant, claims, owner, seconds)

@@ -19,12 +19,12 @@ from prometheus_client import (
 
 from engine.pipeline import Engine
 from server.children import on_hangup, until_stopped
+from server.claims import ClaimLifeServicer
 from server.comparison import Comparison
-from server.database import Database, open_database
+from server.database import STAGING_URL, Database, open_database
 from server.database_metrics import DatabaseMetrics
 from server.embedded_model import model_at
 from server.engines import Engines, TenantScorers
-from server.failed_claims import ClaimServicer
 from server.failed_metrics import FailedMetrics, FailedWatch
 from server.fee_metrics import FeeMetrics
 from server.fees import open_fees
@@ -100,11 +100,12 @@ async def serve_here(
         model_at(settings) as model_address,
         opened_models(settings, model_address, model_metrics) as model,
         _database(settings, database_metrics) as database,
+        _staging_database(settings, database_metrics) as staging,
         _history_database(settings, database, database_metrics) as history_database,
         open_fees(settings, database, metrics, FeeMetrics(registry)) as fees,
     ):
         policy_database = await _policy_database(settings, database)
-        claims = ClaimServicer(database, settings.vault())
+        claims = ClaimLifeServicer(database, settings.vault(), staging)
         await claims.check()
         policies = Policies(
             engines.engine.policy,
@@ -191,6 +192,24 @@ async def _database(settings: Settings, metrics: DatabaseMetrics) -> AsyncIterat
         metrics=metrics.of("production", settings.database_connections_max),
     ) as database:
         yield database
+
+
+@asynccontextmanager
+async def _staging_database(
+    settings: Settings, metrics: DatabaseMetrics
+) -> AsyncIterator[Database | None]:
+    """Yield staging Postgres, where the settings name it."""
+    if settings.staging_url is None:
+        yield None
+        return
+    async with open_database(
+        settings.staging_url,
+        connections_max=settings.database_connections_max,
+        query_s=settings.database_query_ms / 1000,
+        setting=STAGING_URL,
+        metrics=metrics.of("staging", settings.database_connections_max),
+    ) as staging:
+        yield staging
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from loader.shards.fenced import is_fenced
 from server.database_metrics import PoolMetrics
 from server.errors import DatabaseUnavailableError
 from server.settings import SettingsError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
 
 PRODUCTION_URL: Final = "CLAIMGATE_PRODUCTION_URL"
+STAGING_URL: Final = "CLAIMGATE_STAGING_URL"
 _CONNECT_S: Final = 10.0
 
 OUT: Final = (
@@ -35,10 +37,11 @@ OUT: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Database:
-    """Production Postgres, reached as a role that row-level security binds."""
+    """A Postgres, as a rule that of production, reached as a role that row-level security binds."""
 
     _pool: "Pool"
     _metrics: PoolMetrics | None = None
+    _setting: str = PRODUCTION_URL
 
     async def require(self, table: str, what: str) -> None:
         """Refuse to start on a database that has no place for something yet.
@@ -50,8 +53,8 @@ class Database:
             found = await connection.fetchval("SELECT to_regclass($1)::text", table)
         if found is None:
             raise SettingsError(
-                f"{PRODUCTION_URL}: the database has no table of {what}; bring it forward "
-                "with `claimgate migrate production`, then start the service"
+                f"{self._setting}: the database has no table of {what}; bring it forward "
+                f"with `claimgate migrate {self._name}`, then start the service"
             )
 
     @asynccontextmanager
@@ -66,8 +69,8 @@ class Database:
             one_moment: Every question is answered as of the first.
 
         Raises:
-            DatabaseUnavailableError: the server is out; whether a commit that was under way took
-                place is not known.
+            DatabaseUnavailableError: the server is out, and whether a commit that was under way
+                took place is not known; or the shard is being moved, and nothing was written.
         """
         try:
             async with (
@@ -80,7 +83,15 @@ class Database:
                 await connection.execute("SELECT set_config('claimgate.tenant', $1, true)", tenant)
                 yield connection
         except OUT as error:
-            raise DatabaseUnavailableError(type(error).__name__) from error
+            raise DatabaseUnavailableError(type(error).__name__, self._setting) from error
+        except asyncpg.PostgresError as error:
+            if is_fenced(error):
+                raise DatabaseUnavailableError("ShardIsMoved", self._setting) from error
+            raise
+
+    @property
+    def _name(self) -> str:
+        return "staging" if self._setting == STAGING_URL else "production"
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator["Connection"]:
@@ -131,10 +142,10 @@ async def open_database(
             server_settings={"application_name": "claimgate-service"},
         )
     except OUT as error:
-        raise DatabaseUnavailableError(type(error).__name__) from error
+        raise DatabaseUnavailableError(type(error).__name__, setting) from error
     try:
         await _refuse_unbound_role(pool, setting)
-        yield Database(pool, metrics)
+        yield Database(pool, metrics, setting)
     finally:
         await pool.close()
 

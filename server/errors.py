@@ -18,6 +18,7 @@
     ├── DeadlineError             the answer would come too late
     ├── DrainingError             the process is going away
     ├── DatabaseUnavailableError  production Postgres does not answer
+    ├── ClaimChangedError         the claim has another last version than the caller has seen
     ├── PolicyChangedError        somebody else has changed the policy meanwhile
     ├── PolicyUnusableError       no stored policy of the tenant can be used
     ├── NotConfiguredError        a setting that the call needs is not given
@@ -206,13 +207,27 @@ class DrainingError(CallFaultError):
 
 
 class DatabaseUnavailableError(CallFaultError):
-    """Production Postgres does not answer; the same may be asked again."""
+    """A Postgres, as a rule that of production, does not answer; the same may be asked again."""
 
-    def __init__(self, error_type: str) -> None:
+    def __init__(self, error_type: str, setting: str = "CLAIMGATE_PRODUCTION_URL") -> None:
+        which = "staging" if setting == "CLAIMGATE_STAGING_URL" else "production"
         super().__init__(
-            f"the production database does not answer ({error_type}); ask again later, and look at "
-            "the server that CLAIMGATE_PRODUCTION_URL names",
+            f"the {which} database does not answer ({error_type}); ask again later, and look at "
+            f"the server that {setting} names",
             error_type=error_type,
+        )
+
+
+class ClaimChangedError(CallFaultError):
+    """A claim has another last version than the caller has seen, or one that waits."""
+
+    def __init__(self, base_version: int, version: int, status: str) -> None:
+        super().__init__(
+            f"the claim has version {version} ({status}), the change was made to version "
+            f"{base_version}; read version {version} once it is loaded and make the change to that",
+            base_version=base_version,
+            version=version,
+            status=status,
         )
 
 
@@ -281,6 +296,7 @@ STATUS: Final[Mapping[type[CallFaultError], tuple[StatusCode, _Reason]]] = {
     DeadlineError: (StatusCode.DEADLINE_EXCEEDED, reasons.ERROR_REASON_DEADLINE),
     DrainingError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DRAINING),
     DatabaseUnavailableError: (StatusCode.UNAVAILABLE, reasons.ERROR_REASON_DATABASE_UNAVAILABLE),
+    ClaimChangedError: (StatusCode.ABORTED, reasons.ERROR_REASON_CLAIM_CHANGED),
     PolicyChangedError: (StatusCode.ABORTED, reasons.ERROR_REASON_POLICY_CHANGED),
     PolicyUnusableError: (StatusCode.FAILED_PRECONDITION, reasons.ERROR_REASON_POLICY_UNUSABLE),
     NotConfiguredError: (StatusCode.FAILED_PRECONDITION, reasons.ERROR_REASON_NOT_CONFIGURED),

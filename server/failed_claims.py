@@ -1,5 +1,6 @@
 """ClaimService: the caller's failed claims, as the loader's store keeps them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,8 @@ class ClaimServicer(ClaimServiceServicer):
         """Take the database where failed claims are, and what opens a claim that is asked for."""
         self._database = database
         self._vault = vault
+        self.draining = asyncio.Event()
+        """Set when the process is going away."""
 
     async def check(self) -> None:
         """Refuse to start on a database that has no place for work on failed claims yet.
@@ -179,7 +182,7 @@ class ClaimServicer(ClaimServiceServicer):
     def _stored(self) -> Database:
         if self._database is None:
             raise NotConfiguredError(
-                "failed claims are not kept in a database here", "CLAIMGATE_PRODUCTION_URL"
+                "claims are not kept in a database here", "CLAIMGATE_PRODUCTION_URL"
             )
         return self._database
 

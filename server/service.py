@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import grpc
-from claimgate.v1.claim_service_pb2_grpc import (
-    ClaimServiceServicer,
-    add_ClaimServiceServicer_to_server,
-)
+from claimgate.v1.claim_service_pb2_grpc import add_ClaimServiceServicer_to_server
 from claimgate.v1.reference_service_pb2_grpc import (
     ReferenceServiceServicer,
     add_ReferenceServiceServicer_to_server,
@@ -20,6 +17,7 @@ from claimgate.v1.reference_service_pb2_grpc import (
 from server.address import Address
 from server.batcher import Batcher
 from server.calls import Call
+from server.claims import ClaimLifeServicer
 from server.failed_claims import SERVICE as CLAIM_SERVICE
 from server.failed_claims import ClaimServicer
 from server.interceptors import Edge
@@ -45,7 +43,7 @@ class Parts:
     reference: ReferenceServiceServicer
     gather: Gather
     metrics: Metrics
-    claims: ClaimServiceServicer = field(default_factory=ClaimServicer)
+    claims: ClaimServicer = field(default_factory=ClaimLifeServicer)
 
 
 @dataclass(slots=True)
@@ -137,6 +135,7 @@ def _add_services(
     )
     scoring.add_to(server)
     add_ReferenceServiceServicer_to_server(parts.reference, server)
+    parts.claims.draining = service.draining
     add_ClaimServiceServicer_to_server(parts.claims, server)
 
 

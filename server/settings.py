@@ -44,6 +44,10 @@ class Settings(BaseSettings):
     production_url: str | None = Field(default=None, repr=False)
     """URL of the production database, as a role that is neither owner nor superuser."""
 
+    staging_url: str | None = Field(default=None, repr=False)
+    """URL of the staging database, to amend claims and to watch and cancel batches; as a role that
+    is neither owner nor superuser."""
+
     history_url: str | None = Field(default=None, repr=False)
     """URL of a read replica of it that history is read from; left out, production itself."""
 

@@ -181,8 +181,8 @@ class Retrier:
         """Settle resubmitted claims that staging has ended, though no load told production.
 
         So ends a test claim, which is scored and never loaded. A claim that staging does not have
-        any more is due again, and one that failed there stands where it stood. Returns how many
-        were settled.
+        any more is due again, and one that failed or was cancelled there stands where it stood.
+        Returns how many were settled.
         """
         claims = await self._production.run(self._under_way)
         if not claims:
@@ -190,7 +190,7 @@ class Retrier:
         found = await self._staging.run(lambda c: self._statuses(c, claims))
         ended = [claim.failed_id for claim in claims if found.get(claim.failed_id) in _ENDED]
         lost = [claim.failed_id for claim in claims if claim.failed_id not in found]
-        failed = [claim.failed_id for claim in claims if found.get(claim.failed_id) == "failed"]
+        failed = [claim.failed_id for claim in claims if found.get(claim.failed_id) in _NOT_LOADED]
 
         async def settle(connection: Connection) -> None:
             async with tenant_transaction(connection, self._tenant):
@@ -246,6 +246,7 @@ _UNREADABLE: Final = {
     "message": "the payload is no serialized claimgate.v1.Claim; submit the claim again",
 }
 _ENDED: Final = frozenset({"completed", "needs_review"})
+_NOT_LOADED: Final = frozenset({"failed", "cancelled"})
 _DURABLE: Final = "SET LOCAL synchronous_commit = on"
 _LEASE: Final = """
 WITH due AS MATERIALIZED (

@@ -29,7 +29,7 @@ class Resubmission:
 async def queue_again(
     connection: Connection, tenant: str, claims: Sequence[Resubmission]
 ) -> set[int]:
-    """Let failed contents that staging has wait once more; return the failed ids that it has.
+    """Let failed or cancelled contents wait once more; return the failed ids that staging has.
 
     A content that waits, is being scored or was loaded is left as it is: so this may be repeated.
     """
@@ -98,7 +98,8 @@ WITH found AS MATERIALIZED (
     SET status = 'pending', attempts = 0, lease_owner = NULL, lease_until = NULL,
         processed_at = NULL, updated_at = now()
     FROM found
-    WHERE s.tenant_id = $1 AND s.staging_id = found.staging_id AND s.status = 'failed'
+    WHERE s.tenant_id = $1 AND s.staging_id = found.staging_id
+        AND s.status IN ('failed', 'cancelled')
 )
 SELECT place FROM found
 """

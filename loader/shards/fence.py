@@ -10,7 +10,6 @@ State = Literal["receiving", "draining", "closed", "verified", "moved", "open"]
 """Where a move stands in one database: at the source `draining`, `closed`, `verified`, `moved`; at
 the target `receiving`, `open`. A shard that was never moved is open too."""
 
-_SQLSTATE: Final = "CG001"
 _READ: Final = "SELECT state, source, target FROM shard_fences WHERE tenant_id = $1"
 # A loader that is halted in the middle of a load lets nobody else go on for as long.
 _PATIENCE: Final = "SET LOCAL lock_timeout = '60s'"
@@ -29,11 +28,6 @@ class Fence(NamedTuple):
     state: State = "open"
     source: str = ""
     target: str = ""
-
-
-def is_fenced(error: BaseException) -> bool:
-    """Tell whether a database refused a write because its shard is, or was, moved."""
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate == _SQLSTATE
 
 
 async def read_fence(connection: Connection, tenant: str) -> Fence:

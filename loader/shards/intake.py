@@ -13,7 +13,7 @@ import stamina
 from loader.intake_files import Reading, Taken, keep
 from loader.link import CONNECTION_LOST, connect
 from loader.shards.directory import Directory, Shard
-from loader.shards.fence import is_fenced
+from loader.shards.fenced import is_fenced
 from loader.shards.hashing import bucket_of
 from loader.shards.settings import ShardSettings
 from loader.source import Staged, Submitted, stage_claims
@@ -133,8 +133,17 @@ class _Places:
 
     async def stage(self, bucket: int, claims: list[Submitted], file: str) -> Staged:
         """Stage claims of one shard, by one of its buckets."""
+        high_value_cents = self._settings.high_value_cents
         return await self.at(
-            bucket, lambda c: stage_claims(c, self._vault, self.tenant, claims, source_file=file)
+            bucket,
+            lambda c: stage_claims(
+                c,
+                self._vault,
+                self.tenant,
+                claims,
+                source_file=file,
+                high_value_cents=high_value_cents,
+            ),
         )
 
     async def at(self, bucket: int, step: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from loader.settings import LoaderSettings, TenantSettings
+from loader.settings import IntakeSettings, LoaderSettings
 from loader.shards.directory import Directory, Shard, read_directory
 
 
-class ShardSettings(TenantSettings):
+class ShardSettings(IntakeSettings):
     """Settings of shards, from the environment (`CLAIMGATE_…`)."""
 
     shards: Path | None = None

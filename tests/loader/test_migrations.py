@@ -7,7 +7,7 @@ from loader import embedded, migrate
 
 DATABASES = [(embedded.STAGING, "staging"), (embedded.PRODUCTION, "production")]
 
-HEADS = {"staging": "0003", "production": "0011"}
+HEADS = {"staging": "0004", "production": "0011"}
 
 _TENANT_TABLES = """
 SELECT c.relname AS name, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced,
@@ -163,3 +163,23 @@ async def test_partitions_are_asked_for_by_a_sensible_range_only(postgres, conne
 
     with pytest.raises(asyncpg.RaiseError, match="at most ten years"):
         await connection.fetch("SELECT make_partitions('1900-01-01', '2100-01-01')")
+
+
+async def test_cancelled_claims_survive_the_way_back(postgres, connect):
+    admin = await connect(postgres.superuser_url())
+    await admin.execute("CREATE DATABASE scratch_cancelled OWNER claimgate_migrator")
+    url = postgres.migrating_url("scratch_cancelled")
+    await migrate.upgrade(url, "staging")
+    rows = await connect(postgres.superuser_url("scratch_cancelled"))
+    await rows.execute(
+        "INSERT INTO claim_states (tenant_id, staging_id, status, priority, member_key) "
+        "VALUES ('t', 1, 'cancelled', 1, '')"
+    )
+
+    await migrate.downgrade(url, "staging", "0001")
+    back = await rows.fetchval("SELECT status FROM claim_states")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await rows.execute("UPDATE claim_states SET status = 'cancelled'")
+    await migrate.upgrade(url, "staging")
+
+    assert (back, await migrate.current(url)) == ("cancelled", HEADS["staging"])

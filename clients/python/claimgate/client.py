@@ -22,6 +22,7 @@ from google.rpc.status_pb2 import Status
 from grpc.aio import AioRpcError
 
 from claimgate.channel import open_channel
+from claimgate.claims import Batches, LoadedClaims
 from claimgate.failed_claims import FailedClaims
 from claimgate.sending import Message, Sending
 from claimgate.v1 import claim_pb2, policy_pb2, score_pb2
@@ -109,8 +110,13 @@ class Client:
         self._channel = open_channel(address, credentials, insecure)
         self._scoring: ScoringServiceAsyncStub = ScoringServiceStub(self._channel)
         self._reference: ReferenceServiceAsyncStub = ReferenceServiceStub(self._channel)
-        self.failed_claims = FailedClaims(ClaimServiceStub(self._channel), self._call)
+        claims = ClaimServiceStub(self._channel)
+        self.failed_claims = FailedClaims(claims, self._call)
         """Claims that could not be loaded, from failure to repair."""
+        self.claims = LoadedClaims(claims, self._call)
+        """Claims that were loaded: answers, versions, amendments."""
+        self.batches = Batches(claims, self._call, self._told)
+        """Batches by the submitter's id: watch and cancel."""
 
     async def __aenter__(self) -> Self:
         """Use the client in a block that closes it."""
@@ -325,6 +331,19 @@ class Client:
             return await method(request, timeout=self._deadline_s)
         except AioRpcError as error:
             raise CallError.of(error) from None
+
+    async def _told(
+        self, method: Any, request: Any, deadline_s: float | None
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the answers of a call that has many."""
+        call = method(request, timeout=deadline_s)
+        try:
+            async for answer in call:
+                yield answer
+        except AioRpcError as error:
+            raise CallError.of(error) from None
+        finally:
+            call.cancel()
 
 
 def _stamp(moment: datetime | None) -> Timestamp | None:

@@ -16,7 +16,8 @@ from loader.run import run
 from loader.shards import commands
 from loader.shards.copying import copy_table, differing
 from loader.shards.directory import DirectoryError
-from loader.shards.fence import is_fenced, read_fence
+from loader.shards.fence import read_fence
+from loader.shards.fenced import is_fenced
 from loader.shards.intake import take_in_by_shard
 from loader.shards.move import Moved, prepared
 from loader.shards.removal import remove_left

@@ -19,6 +19,8 @@ from claimgate.command.adapt import adapt
 GROUP: Final = "claimgate.commands"
 _GROUP_HELP: Final = {
     "bench": "Measure on this machine, beside a reference in the same minute.",
+    "batches": "Batches of submitters: list, show, watch, cancel.",
+    "claims": "Claims that were loaded: history, show, amend.",
     "failed": "Claims that could not be loaded: list, show, repair, retry, assign, resolve.",
     "members": "What a payer keeps on file about members: load, show.",
     "policy": "How claims are decided: show, check, set, versions.",

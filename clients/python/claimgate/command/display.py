@@ -7,13 +7,16 @@ from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 _PLAIN_EVERY_S: Final = 5.0
 _PER_SECOND: Final = 8
 _PIPED_COLUMNS: Final = 200
+_BAR_COLUMNS: Final = 60
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -74,6 +77,45 @@ class Progress(AbstractContextManager["Progress"]):
         elapsed = monotonic() - self._started
         counts = " · ".join(f"{name} {count:,}" for name, count in self._counts.items())
         return f"{self._title}: {counts} ({elapsed:.1f} s)"
+
+
+class Board(AbstractContextManager["Board"]):
+    """How far something is that others do, drawn anew at each change, on standard output."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        """Draw on a terminal; where there is none, nothing is drawn."""
+        self._console = console or Console()
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        """Start to draw."""
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop; the last state stays to be read."""
+        if self._live:
+            self._live.stop()
+
+    def draw(self, title: str, done: int, total: int, facts: Mapping[str, str], pace: str) -> bool:
+        """Show a bar, facts and a last line; return whether there is a terminal to show them on."""
+        if self._live is None:
+            return False
+        table = Table.grid(padding=(0, 2))
+        table.add_column()
+        table.add_column(justify="right")
+        for name, value in facts.items():
+            table.add_row(name, value)
+        bar = ProgressBar(total=total, completed=done, width=_BAR_COLUMNS)
+        self._live.update(Group(Text(title), bar, table, Text(pace)), refresh=True)
+        return True
 
 
 def show_table(

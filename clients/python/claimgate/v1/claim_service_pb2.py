@@ -22,48 +22,72 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from claimgate.v1 import claim_pb2 as claimgate_dot_v1_dot_claim__pb2
+from claimgate.v1 import claim_life_pb2 as claimgate_dot_v1_dot_claim__life__pb2
 from claimgate.v1 import failed_claim_pb2 as claimgate_dot_v1_dot_failed__claim__pb2
+from claimgate.v1 import score_pb2 as claimgate_dot_v1_dot_score__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n claimgate/v1/claim_service.proto\x12\x0c\x63laimgate.v1\x1a\x1f\x63laimgate/v1/failed_claim.proto\"\xa0\x01\n\x17ListFailedClaimsRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.claimgate.v1.FailedClaimFilter\x12-\n\x05order\x18\x02 \x01(\x0e\x32\x1e.claimgate.v1.FailedClaimOrder\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x18ListFailedClaimsResponse\x12\x30\n\rfailed_claims\x18\x01 \x03(\x0b\x32\x19.claimgate.v1.FailedClaim\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x15GetFailedClaimRequest\x12\x11\n\tfailed_id\x18\x01 \x01(\x03\x12\x17\n\x0finclude_payload\x18\x02 \x01(\x08\"I\n\x16GetFailedClaimResponse\x12/\n\x06\x64\x65tail\x18\x01 \x01(\x0b\x32\x1f.claimgate.v1.FailedClaimDetail\"Q\n\x18RetryFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\"N\n\x19RetryFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"d\n\x19\x41ssignFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\x12\x10\n\x08\x61ssignee\x18\x02 \x01(\t\"O\n\x1a\x41ssignFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"\x9a\x01\n\x1aResolveFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\x12\x37\n\nresolution\x18\x02 \x01(\x0e\x32#.claimgate.v1.FailedClaimResolution\x12\x0c\n\x04note\x18\x03 \x01(\t\"P\n\x1bResolveFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"R\n\x19ReopenFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\"O\n\x1aReopenFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"`\n\x19\x41\x64\x64\x46\x61iledClaimNoteRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\x12\x0c\n\x04text\x18\x02 \x01(\t\"O\n\x1a\x41\x64\x64\x46\x61iledClaimNoteResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"*\n\x1aGetFailedClaimStatsRequest\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\"\x98\x01\n\x1bGetFailedClaimStatsResponse\x12\x36\n\tunsettled\x18\x01 \x03(\x0b\x32#.claimgate.v1.UnsettledFailedClaims\x12.\n\x05\x65nded\x18\x02 \x03(\x0b\x32\x1f.claimgate.v1.EndedFailedClaims\x12\x11\n\tdue_count\x18\x03 \x01(\x03\x32\xc7\x06\n\x0c\x43laimService\x12\x61\n\x10ListFailedClaims\x12%.claimgate.v1.ListFailedClaimsRequest\x1a&.claimgate.v1.ListFailedClaimsResponse\x12[\n\x0eGetFailedClaim\x12#.claimgate.v1.GetFailedClaimRequest\x1a$.claimgate.v1.GetFailedClaimResponse\x12\x64\n\x11RetryFailedClaims\x12&.claimgate.v1.RetryFailedClaimsRequest\x1a\'.claimgate.v1.RetryFailedClaimsResponse\x12g\n\x12\x41ssignFailedClaims\x12\'.claimgate.v1.AssignFailedClaimsRequest\x1a(.claimgate.v1.AssignFailedClaimsResponse\x12j\n\x13ResolveFailedClaims\x12(.claimgate.v1.ResolveFailedClaimsRequest\x1a).claimgate.v1.ResolveFailedClaimsResponse\x12g\n\x12ReopenFailedClaims\x12\'.claimgate.v1.ReopenFailedClaimsRequest\x1a(.claimgate.v1.ReopenFailedClaimsResponse\x12g\n\x12\x41\x64\x64\x46\x61iledClaimNote\x12\'.claimgate.v1.AddFailedClaimNoteRequest\x1a(.claimgate.v1.AddFailedClaimNoteResponse\x12j\n\x13GetFailedClaimStats\x12(.claimgate.v1.GetFailedClaimStatsRequest\x1a).claimgate.v1.GetFailedClaimStatsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n claimgate/v1/claim_service.proto\x12\x0c\x63laimgate.v1\x1a\x18\x63laimgate/v1/claim.proto\x1a\x1d\x63laimgate/v1/claim_life.proto\x1a\x1f\x63laimgate/v1/failed_claim.proto\x1a\x18\x63laimgate/v1/score.proto\x1a google/protobuf/field_mask.proto\"\xa0\x01\n\x17ListFailedClaimsRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.claimgate.v1.FailedClaimFilter\x12-\n\x05order\x18\x02 \x01(\x0e\x32\x1e.claimgate.v1.FailedClaimOrder\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"e\n\x18ListFailedClaimsResponse\x12\x30\n\rfailed_claims\x18\x01 \x03(\x0b\x32\x19.claimgate.v1.FailedClaim\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x15GetFailedClaimRequest\x12\x11\n\tfailed_id\x18\x01 \x01(\x03\x12\x17\n\x0finclude_payload\x18\x02 \x01(\x08\"I\n\x16GetFailedClaimResponse\x12/\n\x06\x64\x65tail\x18\x01 \x01(\x0b\x32\x1f.claimgate.v1.FailedClaimDetail\"Q\n\x18RetryFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\"N\n\x19RetryFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"d\n\x19\x41ssignFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\x12\x10\n\x08\x61ssignee\x18\x02 \x01(\t\"O\n\x1a\x41ssignFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"\x9a\x01\n\x1aResolveFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\x12\x37\n\nresolution\x18\x02 \x01(\x0e\x32#.claimgate.v1.FailedClaimResolution\x12\x0c\n\x04note\x18\x03 \x01(\t\"P\n\x1bResolveFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"R\n\x19ReopenFailedClaimsRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\"O\n\x1aReopenFailedClaimsResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"`\n\x19\x41\x64\x64\x46\x61iledClaimNoteRequest\x12\x35\n\tselection\x18\x01 \x01(\x0b\x32\".claimgate.v1.FailedClaimSelection\x12\x0c\n\x04text\x18\x02 \x01(\t\"O\n\x1a\x41\x64\x64\x46\x61iledClaimNoteResponse\x12\x31\n\x07outcome\x18\x01 \x01(\x0b\x32 .claimgate.v1.FailedClaimOutcome\"*\n\x1aGetFailedClaimStatsRequest\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\"\x98\x01\n\x1bGetFailedClaimStatsResponse\x12\x36\n\tunsettled\x18\x01 \x03(\x0b\x32#.claimgate.v1.UnsettledFailedClaims\x12.\n\x05\x65nded\x18\x02 \x03(\x0b\x32\x1f.claimgate.v1.EndedFailedClaims\x12\x11\n\tdue_count\x18\x03 \x01(\x03\"f\n\x0fGetClaimRequest\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x11\n\tresult_no\x18\x03 \x01(\x05\x12\x17\n\x0finclude_payload\x18\x04 \x01(\x08\"\xbe\x01\n\x10GetClaimResponse\x12+\n\x07version\x18\x01 \x01(\x0b\x32\x1a.claimgate.v1.ClaimVersion\x12)\n\x06result\x18\x02 \x01(\x0b\x32\x19.claimgate.v1.ClaimResult\x12,\n\nprovenance\x18\x03 \x01(\x0b\x32\x18.claimgate.v1.Provenance\x12$\n\x07payload\x18\x04 \x01(\x0b\x32\x13.claimgate.v1.Claim\",\n\x18ListClaimVersionsRequest\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\"I\n\x19ListClaimVersionsResponse\x12,\n\x08versions\x18\x01 \x03(\x0b\x32\x1a.claimgate.v1.ClaimVersion\"\xca\x01\n\x11\x41mendClaimRequest\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62\x61se_version\x18\x02 \x01(\x05\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\"\n\x05\x63laim\x18\x04 \x01(\x0b\x32\x13.claimgate.v1.Claim\x12*\n\x05lines\x18\x05 \x03(\x0b\x32\x1b.claimgate.v1.LineAmendment\x12\x0c\n\x04void\x18\x06 \x01(\x08\"U\n\x12\x41mendClaimResponse\x12\x10\n\x08\x63laim_id\x18\x01 \x01(\t\x12\x15\n\rclaim_version\x18\x02 \x01(\x05\x12\x16\n\x0e\x63ontent_sha256\x18\x03 \x01(\x0c\"%\n\x11WatchBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\"C\n\x12WatchBatchResponse\x12-\n\x08progress\x18\x01 \x01(\x0b\x32\x1b.claimgate.v1.BatchProgress\"6\n\x12\x43\x61ncelBatchRequest\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"]\n\x13\x43\x61ncelBatchResponse\x12\x17\n\x0f\x63\x61ncelled_count\x18\x01 \x01(\x03\x12-\n\x08progress\x18\x02 \x01(\x0b\x32\x1b.claimgate.v1.BatchProgress2\xf0\t\n\x0c\x43laimService\x12\x61\n\x10ListFailedClaims\x12%.claimgate.v1.ListFailedClaimsRequest\x1a&.claimgate.v1.ListFailedClaimsResponse\x12[\n\x0eGetFailedClaim\x12#.claimgate.v1.GetFailedClaimRequest\x1a$.claimgate.v1.GetFailedClaimResponse\x12\x64\n\x11RetryFailedClaims\x12&.claimgate.v1.RetryFailedClaimsRequest\x1a\'.claimgate.v1.RetryFailedClaimsResponse\x12g\n\x12\x41ssignFailedClaims\x12\'.claimgate.v1.AssignFailedClaimsRequest\x1a(.claimgate.v1.AssignFailedClaimsResponse\x12j\n\x13ResolveFailedClaims\x12(.claimgate.v1.ResolveFailedClaimsRequest\x1a).claimgate.v1.ResolveFailedClaimsResponse\x12g\n\x12ReopenFailedClaims\x12\'.claimgate.v1.ReopenFailedClaimsRequest\x1a(.claimgate.v1.ReopenFailedClaimsResponse\x12g\n\x12\x41\x64\x64\x46\x61iledClaimNote\x12\'.claimgate.v1.AddFailedClaimNoteRequest\x1a(.claimgate.v1.AddFailedClaimNoteResponse\x12j\n\x13GetFailedClaimStats\x12(.claimgate.v1.GetFailedClaimStatsRequest\x1a).claimgate.v1.GetFailedClaimStatsResponse\x12I\n\x08GetClaim\x12\x1d.claimgate.v1.GetClaimRequest\x1a\x1e.claimgate.v1.GetClaimResponse\x12\x64\n\x11ListClaimVersions\x12&.claimgate.v1.ListClaimVersionsRequest\x1a\'.claimgate.v1.ListClaimVersionsResponse\x12O\n\nAmendClaim\x12\x1f.claimgate.v1.AmendClaimRequest\x1a .claimgate.v1.AmendClaimResponse\x12Q\n\nWatchBatch\x12\x1f.claimgate.v1.WatchBatchRequest\x1a .claimgate.v1.WatchBatchResponse0\x01\x12R\n\x0b\x43\x61ncelBatch\x12 .claimgate.v1.CancelBatchRequest\x1a!.claimgate.v1.CancelBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'claimgate.v1.claim_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTFAILEDCLAIMSREQUEST']._serialized_start=84
-  _globals['_LISTFAILEDCLAIMSREQUEST']._serialized_end=244
-  _globals['_LISTFAILEDCLAIMSRESPONSE']._serialized_start=246
-  _globals['_LISTFAILEDCLAIMSRESPONSE']._serialized_end=347
-  _globals['_GETFAILEDCLAIMREQUEST']._serialized_start=349
-  _globals['_GETFAILEDCLAIMREQUEST']._serialized_end=416
-  _globals['_GETFAILEDCLAIMRESPONSE']._serialized_start=418
-  _globals['_GETFAILEDCLAIMRESPONSE']._serialized_end=491
-  _globals['_RETRYFAILEDCLAIMSREQUEST']._serialized_start=493
-  _globals['_RETRYFAILEDCLAIMSREQUEST']._serialized_end=574
-  _globals['_RETRYFAILEDCLAIMSRESPONSE']._serialized_start=576
-  _globals['_RETRYFAILEDCLAIMSRESPONSE']._serialized_end=654
-  _globals['_ASSIGNFAILEDCLAIMSREQUEST']._serialized_start=656
-  _globals['_ASSIGNFAILEDCLAIMSREQUEST']._serialized_end=756
-  _globals['_ASSIGNFAILEDCLAIMSRESPONSE']._serialized_start=758
-  _globals['_ASSIGNFAILEDCLAIMSRESPONSE']._serialized_end=837
-  _globals['_RESOLVEFAILEDCLAIMSREQUEST']._serialized_start=840
-  _globals['_RESOLVEFAILEDCLAIMSREQUEST']._serialized_end=994
-  _globals['_RESOLVEFAILEDCLAIMSRESPONSE']._serialized_start=996
-  _globals['_RESOLVEFAILEDCLAIMSRESPONSE']._serialized_end=1076
-  _globals['_REOPENFAILEDCLAIMSREQUEST']._serialized_start=1078
-  _globals['_REOPENFAILEDCLAIMSREQUEST']._serialized_end=1160
-  _globals['_REOPENFAILEDCLAIMSRESPONSE']._serialized_start=1162
-  _globals['_REOPENFAILEDCLAIMSRESPONSE']._serialized_end=1241
-  _globals['_ADDFAILEDCLAIMNOTEREQUEST']._serialized_start=1243
-  _globals['_ADDFAILEDCLAIMNOTEREQUEST']._serialized_end=1339
-  _globals['_ADDFAILEDCLAIMNOTERESPONSE']._serialized_start=1341
-  _globals['_ADDFAILEDCLAIMNOTERESPONSE']._serialized_end=1420
-  _globals['_GETFAILEDCLAIMSTATSREQUEST']._serialized_start=1422
-  _globals['_GETFAILEDCLAIMSTATSREQUEST']._serialized_end=1464
-  _globals['_GETFAILEDCLAIMSTATSRESPONSE']._serialized_start=1467
-  _globals['_GETFAILEDCLAIMSTATSRESPONSE']._serialized_end=1619
-  _globals['_CLAIMSERVICE']._serialized_start=1622
-  _globals['_CLAIMSERVICE']._serialized_end=2461
+  _globals['_LISTFAILEDCLAIMSREQUEST']._serialized_start=201
+  _globals['_LISTFAILEDCLAIMSREQUEST']._serialized_end=361
+  _globals['_LISTFAILEDCLAIMSRESPONSE']._serialized_start=363
+  _globals['_LISTFAILEDCLAIMSRESPONSE']._serialized_end=464
+  _globals['_GETFAILEDCLAIMREQUEST']._serialized_start=466
+  _globals['_GETFAILEDCLAIMREQUEST']._serialized_end=533
+  _globals['_GETFAILEDCLAIMRESPONSE']._serialized_start=535
+  _globals['_GETFAILEDCLAIMRESPONSE']._serialized_end=608
+  _globals['_RETRYFAILEDCLAIMSREQUEST']._serialized_start=610
+  _globals['_RETRYFAILEDCLAIMSREQUEST']._serialized_end=691
+  _globals['_RETRYFAILEDCLAIMSRESPONSE']._serialized_start=693
+  _globals['_RETRYFAILEDCLAIMSRESPONSE']._serialized_end=771
+  _globals['_ASSIGNFAILEDCLAIMSREQUEST']._serialized_start=773
+  _globals['_ASSIGNFAILEDCLAIMSREQUEST']._serialized_end=873
+  _globals['_ASSIGNFAILEDCLAIMSRESPONSE']._serialized_start=875
+  _globals['_ASSIGNFAILEDCLAIMSRESPONSE']._serialized_end=954
+  _globals['_RESOLVEFAILEDCLAIMSREQUEST']._serialized_start=957
+  _globals['_RESOLVEFAILEDCLAIMSREQUEST']._serialized_end=1111
+  _globals['_RESOLVEFAILEDCLAIMSRESPONSE']._serialized_start=1113
+  _globals['_RESOLVEFAILEDCLAIMSRESPONSE']._serialized_end=1193
+  _globals['_REOPENFAILEDCLAIMSREQUEST']._serialized_start=1195
+  _globals['_REOPENFAILEDCLAIMSREQUEST']._serialized_end=1277
+  _globals['_REOPENFAILEDCLAIMSRESPONSE']._serialized_start=1279
+  _globals['_REOPENFAILEDCLAIMSRESPONSE']._serialized_end=1358
+  _globals['_ADDFAILEDCLAIMNOTEREQUEST']._serialized_start=1360
+  _globals['_ADDFAILEDCLAIMNOTEREQUEST']._serialized_end=1456
+  _globals['_ADDFAILEDCLAIMNOTERESPONSE']._serialized_start=1458
+  _globals['_ADDFAILEDCLAIMNOTERESPONSE']._serialized_end=1537
+  _globals['_GETFAILEDCLAIMSTATSREQUEST']._serialized_start=1539
+  _globals['_GETFAILEDCLAIMSTATSREQUEST']._serialized_end=1581
+  _globals['_GETFAILEDCLAIMSTATSRESPONSE']._serialized_start=1584
+  _globals['_GETFAILEDCLAIMSTATSRESPONSE']._serialized_end=1736
+  _globals['_GETCLAIMREQUEST']._serialized_start=1738
+  _globals['_GETCLAIMREQUEST']._serialized_end=1840
+  _globals['_GETCLAIMRESPONSE']._serialized_start=1843
+  _globals['_GETCLAIMRESPONSE']._serialized_end=2033
+  _globals['_LISTCLAIMVERSIONSREQUEST']._serialized_start=2035
+  _globals['_LISTCLAIMVERSIONSREQUEST']._serialized_end=2079
+  _globals['_LISTCLAIMVERSIONSRESPONSE']._serialized_start=2081
+  _globals['_LISTCLAIMVERSIONSRESPONSE']._serialized_end=2154
+  _globals['_AMENDCLAIMREQUEST']._serialized_start=2157
+  _globals['_AMENDCLAIMREQUEST']._serialized_end=2359
+  _globals['_AMENDCLAIMRESPONSE']._serialized_start=2361
+  _globals['_AMENDCLAIMRESPONSE']._serialized_end=2446
+  _globals['_WATCHBATCHREQUEST']._serialized_start=2448
+  _globals['_WATCHBATCHREQUEST']._serialized_end=2485
+  _globals['_WATCHBATCHRESPONSE']._serialized_start=2487
+  _globals['_WATCHBATCHRESPONSE']._serialized_end=2554
+  _globals['_CANCELBATCHREQUEST']._serialized_start=2556
+  _globals['_CANCELBATCHREQUEST']._serialized_end=2610
+  _globals['_CANCELBATCHRESPONSE']._serialized_start=2612
+  _globals['_CANCELBATCHRESPONSE']._serialized_end=2705
+  _globals['_CLAIMSERVICE']._serialized_start=2708
+  _globals['_CLAIMSERVICE']._serialized_end=3972
 # @@protoc_insertion_point(module_scope)

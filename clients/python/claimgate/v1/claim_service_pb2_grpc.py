@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ClaimServiceStub:
-    """Shows the caller's failed claims and changes where they stand; needs a database.
+    """Shows the caller's claims and failed claims and changes where they stand; needs a database.
     """
 
     def __init__(self, channel):
@@ -75,10 +75,35 @@ class ClaimServiceStub:
                 request_serializer=claimgate_dot_v1_dot_claim__service__pb2.GetFailedClaimStatsRequest.SerializeToString,
                 response_deserializer=claimgate_dot_v1_dot_claim__service__pb2.GetFailedClaimStatsResponse.FromString,
                 _registered_method=True)
+        self.GetClaim = channel.unary_unary(
+                '/claimgate.v1.ClaimService/GetClaim',
+                request_serializer=claimgate_dot_v1_dot_claim__service__pb2.GetClaimRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_claim__service__pb2.GetClaimResponse.FromString,
+                _registered_method=True)
+        self.ListClaimVersions = channel.unary_unary(
+                '/claimgate.v1.ClaimService/ListClaimVersions',
+                request_serializer=claimgate_dot_v1_dot_claim__service__pb2.ListClaimVersionsRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_claim__service__pb2.ListClaimVersionsResponse.FromString,
+                _registered_method=True)
+        self.AmendClaim = channel.unary_unary(
+                '/claimgate.v1.ClaimService/AmendClaim',
+                request_serializer=claimgate_dot_v1_dot_claim__service__pb2.AmendClaimRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_claim__service__pb2.AmendClaimResponse.FromString,
+                _registered_method=True)
+        self.WatchBatch = channel.unary_stream(
+                '/claimgate.v1.ClaimService/WatchBatch',
+                request_serializer=claimgate_dot_v1_dot_claim__service__pb2.WatchBatchRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_claim__service__pb2.WatchBatchResponse.FromString,
+                _registered_method=True)
+        self.CancelBatch = channel.unary_unary(
+                '/claimgate.v1.ClaimService/CancelBatch',
+                request_serializer=claimgate_dot_v1_dot_claim__service__pb2.CancelBatchRequest.SerializeToString,
+                response_deserializer=claimgate_dot_v1_dot_claim__service__pb2.CancelBatchResponse.FromString,
+                _registered_method=True)
 
 
 class ClaimServiceServicer:
-    """Shows the caller's failed claims and changes where they stand; needs a database.
+    """Shows the caller's claims and failed claims and changes where they stand; needs a database.
     """
 
     def ListFailedClaims(self, request, context):
@@ -137,6 +162,41 @@ class ClaimServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetClaim(self, request, context):
+        """Shows a stored result: the whole answer to one version of a claim, and what it rests on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListClaimVersions(self, request, context):
+        """Lists the versions of a claim that were loaded, first to last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AmendClaim(self, request, context):
+        """Submits the next version of a loaded claim: a replacement with some fields changed, or a void.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchBatch(self, request, context):
+        """Tells how far a batch is: at once, at changes, at most every second, and last when it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelBatch(self, request, context):
+        """Ends what waits of a batch; what a loader holds ends as it ends. May be repeated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClaimServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -180,6 +240,31 @@ def add_ClaimServiceServicer_to_server(servicer, server):
                     request_deserializer=claimgate_dot_v1_dot_claim__service__pb2.GetFailedClaimStatsRequest.FromString,
                     response_serializer=claimgate_dot_v1_dot_claim__service__pb2.GetFailedClaimStatsResponse.SerializeToString,
             ),
+            'GetClaim': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetClaim,
+                    request_deserializer=claimgate_dot_v1_dot_claim__service__pb2.GetClaimRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_claim__service__pb2.GetClaimResponse.SerializeToString,
+            ),
+            'ListClaimVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListClaimVersions,
+                    request_deserializer=claimgate_dot_v1_dot_claim__service__pb2.ListClaimVersionsRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_claim__service__pb2.ListClaimVersionsResponse.SerializeToString,
+            ),
+            'AmendClaim': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendClaim,
+                    request_deserializer=claimgate_dot_v1_dot_claim__service__pb2.AmendClaimRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_claim__service__pb2.AmendClaimResponse.SerializeToString,
+            ),
+            'WatchBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchBatch,
+                    request_deserializer=claimgate_dot_v1_dot_claim__service__pb2.WatchBatchRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_claim__service__pb2.WatchBatchResponse.SerializeToString,
+            ),
+            'CancelBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelBatch,
+                    request_deserializer=claimgate_dot_v1_dot_claim__service__pb2.CancelBatchRequest.FromString,
+                    response_serializer=claimgate_dot_v1_dot_claim__service__pb2.CancelBatchResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'claimgate.v1.ClaimService', rpc_method_handlers)
@@ -189,7 +274,7 @@ def add_ClaimServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ClaimService:
-    """Shows the caller's failed claims and changes where they stand; needs a database.
+    """Shows the caller's claims and failed claims and changes where they stand; needs a database.
     """
 
     @staticmethod
@@ -398,6 +483,141 @@ class ClaimService:
             '/claimgate.v1.ClaimService/GetFailedClaimStats',
             claimgate_dot_v1_dot_claim__service__pb2.GetFailedClaimStatsRequest.SerializeToString,
             claimgate_dot_v1_dot_claim__service__pb2.GetFailedClaimStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetClaim(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/claimgate.v1.ClaimService/GetClaim',
+            claimgate_dot_v1_dot_claim__service__pb2.GetClaimRequest.SerializeToString,
+            claimgate_dot_v1_dot_claim__service__pb2.GetClaimResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListClaimVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/claimgate.v1.ClaimService/ListClaimVersions',
+            claimgate_dot_v1_dot_claim__service__pb2.ListClaimVersionsRequest.SerializeToString,
+            claimgate_dot_v1_dot_claim__service__pb2.ListClaimVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AmendClaim(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/claimgate.v1.ClaimService/AmendClaim',
+            claimgate_dot_v1_dot_claim__service__pb2.AmendClaimRequest.SerializeToString,
+            claimgate_dot_v1_dot_claim__service__pb2.AmendClaimResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/claimgate.v1.ClaimService/WatchBatch',
+            claimgate_dot_v1_dot_claim__service__pb2.WatchBatchRequest.SerializeToString,
+            claimgate_dot_v1_dot_claim__service__pb2.WatchBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/claimgate.v1.ClaimService/CancelBatch',
+            claimgate_dot_v1_dot_claim__service__pb2.CancelBatchRequest.SerializeToString,
+            claimgate_dot_v1_dot_claim__service__pb2.CancelBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

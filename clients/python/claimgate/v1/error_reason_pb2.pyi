@@ -102,6 +102,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         { "reason": "ERROR_REASON_QUOTA_EXCEEDED", "domain": "claimgate",
           "metadata": { "claims": "200", "claims_per_second": "5000" } }
     """
+    ERROR_REASON_CLAIM_CHANGED: _ErrorReason.ValueType  # 18
+    """The claim has another last version, or one that waits or is under way: read it again. ABORTED.
+        { "reason": "ERROR_REASON_CLAIM_CHANGED", "domain": "claimgate",
+          "metadata": { "base_version": "1", "version": "2", "status": "pending" } }
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed as a whole. A fault of one claim is never a failed call: it is a result with DECISION_REJECT."""
@@ -185,5 +190,10 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 17
 """The tenant sent more claims than its quota allows: wait as RetryInfo says and send again. RESOURCE_EXHAUSTED.
     { "reason": "ERROR_REASON_QUOTA_EXCEEDED", "domain": "claimgate",
       "metadata": { "claims": "200", "claims_per_second": "5000" } }
+"""
+ERROR_REASON_CLAIM_CHANGED: ErrorReason.ValueType  # 18
+"""The claim has another last version, or one that waits or is under way: read it again. ABORTED.
+    { "reason": "ERROR_REASON_CLAIM_CHANGED", "domain": "claimgate",
+      "metadata": { "base_version": "1", "version": "2", "status": "pending" } }
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,1 @@
+"""Claims after submission: their versions, amendments, and the batches of submitters."""
