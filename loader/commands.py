@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from claimgate.command import display
 
+from loader.shards.commands import SHARD_FAILED
+
 if TYPE_CHECKING:
     from loader.migrate import Database
     from loader.quote import Quote
@@ -87,7 +89,9 @@ def intake(files: list[Path], *, as_json: bool = False) -> int:
     """Read files of claims (837P, 837I or JSON lines) into the staging database.
 
     CLAIMGATE_STAGING_URL names it; what cannot be read is kept with its segment and reason.
-    Exit status 0 when every file could be read, 3 when some input was refused.
+    With CLAIMGATE_SHARDS each claim goes to the staging of its shard.
+    Exit status 0 when every file could be read, 3 when some input was refused, 4 when a shard held
+    claims back: take the file in again.
 
     Args:
         files: Files of claims.
@@ -95,8 +99,15 @@ def intake(files: list[Path], *, as_json: bool = False) -> int:
     """
     from loader.intake_files import take_in  # noqa: PLC0415
     from loader.settings import StagingSettings  # noqa: PLC0415
+    from loader.shards.intake import take_in_by_shard  # noqa: PLC0415
+    from loader.shards.settings import ShardSettings  # noqa: PLC0415
 
-    taken = asyncio.run(take_in(StagingSettings.from_environment(), files, ingest_date=_today()))
+    shards = ShardSettings.from_environment()
+    taken = asyncio.run(
+        take_in_by_shard(shards, files, ingest_date=_today())
+        if shards.shards
+        else take_in(StagingSettings.from_environment(), files, ingest_date=_today())
+    )
     if as_json:
         for each in taken:
             display.show(json.dumps(each.facts()))
@@ -114,23 +125,35 @@ def intake(files: list[Path], *, as_json: bool = False) -> int:
         for each in taken:
             for problem in each.first_problems:
                 display.warn(f"{each.file}: segment {problem.segment}: {problem.message}")
+            for why, claims in each.held_back.items():
+                display.warn(f"{each.file}: {claims} held back: {why}; take the file in again")
+    if any(each.held_back for each in taken):
+        return SHARD_FAILED
     return INPUT_REFUSED if any(each.errors for each in taken) else 0
 
 
-def load(*, as_json: bool = False) -> int:
+def load(*, shard: list[str] | None = None, as_json: bool = False) -> int:
     """Score the pending claims of staging and load the results into production, each exactly once.
 
     Settings come from the environment (CLAIMGATE_STAGING_URL, CLAIMGATE_PRODUCTION_URL,
-    CLAIMGATE_SERVICE_ADDRESS, CLAIMGATE_KEY_FILE, ...); docs/operating.md lists all of them.
+    CLAIMGATE_SERVICE_ADDRESS, CLAIMGATE_KEY_FILE, ...); docs/operating.md lists all of them. With
+    CLAIMGATE_SHARDS every shard is loaded, side by side; exit status 4 when one of them failed.
 
     Args:
+        shard: Load this shard only, such as one for each machine; repeatable.
         as_json: One JSON object instead of tables.
     """
     from loader.link import unreachable  # noqa: PLC0415
     from loader.run import run  # noqa: PLC0415
     from loader.settings import LoaderSettings  # noqa: PLC0415
+    from loader.shards.commands import load_all  # noqa: PLC0415
+    from loader.shards.settings import ShardSettings  # noqa: PLC0415
     from loader.summary import figures, show_progress, show_summary  # noqa: PLC0415
 
+    if ShardSettings.from_environment().shards:
+        return load_all(shard or (), as_json=as_json)
+    if shard:
+        raise ValueError("--shard needs a directory of shards; set CLAIMGATE_SHARDS")
     settings = LoaderSettings.from_environment()
     try:
         with display.Progress("loading") as progress:
@@ -145,20 +168,27 @@ def load(*, as_json: bool = False) -> int:
     return 0
 
 
-def migrate(database: str, *, url: str, down_to: str | None = None) -> int:
+def migrate(database: str, *, url: str = "", down_to: str | None = None) -> int:
     """Bring the schema of a database forward, or back.
 
     Args:
         database: staging or production.
-        url: URL of the database, as the role that owns the tables.
+        url: URL of the database, as the role that owns the tables; left out, that of every shard
+            of CLAIMGATE_SHARDS is brought forward.
         down_to: Revision to go back to; `base` removes everything.
     """
     from alembic.util import CommandError  # noqa: PLC0415
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
+    from loader.shards.commands import migrate_all  # noqa: PLC0415
+
     names: dict[str, Database] = {"staging": "staging", "production": "production"}
     if database not in names:
         raise ValueError(f"there is no database {database!r}; expected staging or production")
+    if not url:
+        if down_to is not None:
+            raise ValueError("--down-to goes with --url: one database at a time")
+        return migrate_all(names[database])
     try:
         revision = asyncio.run(_migrate(names[database], url, down_to))
     except OSError as error:

@@ -27,10 +27,12 @@ class Taken:
     errors: int = 0
     warnings: int = 0
     first_problems: list[IntakeProblem] = field(default_factory=list)
+    held_back: dict[str, int] = field(default_factory=dict)
+    """Claims that a shard did not take, by why; the file can be taken in again."""
 
     def facts(self) -> dict[str, Any]:
         """Return the counts as plain values."""
-        return {
+        facts: dict[str, Any] = {
             "file": self.file,
             "claims": self.staged + self.already_staged,
             "staged": self.staged,
@@ -38,6 +40,7 @@ class Taken:
             "errors": self.errors,
             "warnings": self.warnings,
         }
+        return facts | ({"held_back": self.held_back} if self.held_back else {})
 
 
 async def take_in(
@@ -54,7 +57,7 @@ async def take_in(
     try:
         taken = []
         for path in files:
-            reading = _Reading(path, ingest_date)
+            reading = Reading(path, ingest_date)
             staged = await stage_claims(
                 connection,
                 vault,
@@ -63,30 +66,33 @@ async def take_in(
                 source_file=path.name,
                 high_value_cents=settings.high_value_cents,
             )
-            await _keep(connection, settings.tenant, path.name, reading.problems)
+            await keep(connection, settings.tenant, path.name, reading.problems)
             taken.append(reading.taken(staged))
         return taken
     finally:
         await connection.close()
 
 
-async def _keep(
+async def keep(
     connection: asyncpg.Connection, tenant: str, file: str, problems: list[IntakeProblem]
 ) -> None:
+    """Keep what could not be read of a file."""
     for first in range(0, len(problems), _KEPT_AT_ONCE):
         part = problems[first : first + _KEPT_AT_ONCE]
         await record_problems(connection, tenant, part, source_file=file)
 
 
-class _Reading:
+class Reading:
     """One file being read: its claims go on, its problems stay here."""
 
     def __init__(self, path: Path, ingest_date: date) -> None:
+        """Name the file; it is opened when its claims are asked for."""
         self.problems: list[IntakeProblem] = []
         self._path = path
         self._ingest_date = ingest_date
 
     def claims(self) -> Iterator[Submitted]:
+        """Yield the claims that can be read."""
         try:
             for item in read_claims(self._path, ingest_date=self._ingest_date):
                 if isinstance(item, IntakeClaim):
@@ -97,6 +103,7 @@ class _Reading:
             self.problems.append(IntakeProblem(0, "error", "file", _reason(error)))
 
     def taken(self, staged: Staged) -> Taken:
+        """Return what became of the file."""
         errors = sum(problem.level == "error" for problem in self.problems)
         return Taken(
             str(self._path),

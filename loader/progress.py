@@ -39,7 +39,14 @@ class ClaimsFailed:
     reasons: Mapping[str, int]
 
 
-Event = ClaimsLeased | ClaimsScored | BatchLoaded | ClaimsFailed
+@dataclass(frozen=True, slots=True)
+class LeasingStopped:
+    """Claims stay pending, because their shard is being moved, or was."""
+
+    why: str
+
+
+Event = ClaimsLeased | ClaimsScored | BatchLoaded | ClaimsFailed | LeasingStopped
 Progress = Callable[[Event], None]
 
 

@@ -25,6 +25,7 @@ from functools import partial
 from typing import Final, Protocol, cast
 from uuid import uuid4
 
+import asyncpg
 from claimgate.client import CallError, Client
 from claimgate.v1 import score_pb2, scoring_service_pb2
 from grpc import StatusCode
@@ -42,6 +43,7 @@ from loader.progress import (
     ClaimsFailed,
     ClaimsLeased,
     ClaimsScored,
+    LeasingStopped,
     Progress,
     Summary,
     Tally,
@@ -49,6 +51,7 @@ from loader.progress import (
 )
 from loader.rows import DECISION, FailedClaim, load_claim, provenance_row, rejected
 from loader.settings import LoaderSettings
+from loader.shards.fenced import is_fenced
 from loader.sink import Sink
 from loader.source import Leased, Status
 from loader.vault import Vault
@@ -120,13 +123,19 @@ async def run(
             await stack.enter_async_context(link(settings.production_url))
             for _ in range(settings.load_connections)
         ]
-        await retrier(settings, vault, links[0], leasing).retry_due()
         sinks = [open_sink(each, settings.tenant) for each in links]
         run_once = _Run(
             settings, owner, progress, vault, client, leasing, finishing, beating, fencing, sinks
         )
-        with _rare_collections():
-            return await run_once.until_done()
+        try:
+            await retrier(settings, vault, links[0], leasing).retry_due()
+            with _rare_collections():
+                return await run_once.until_done()
+        except asyncpg.PostgresError as error:
+            if not is_fenced(error):
+                raise
+            progress(LeasingStopped(str(error)))
+            return run_once.summary()
 
 
 @contextmanager
@@ -256,6 +265,7 @@ class _Run:
         self._taking = asyncio.Lock()
         self._answered = _Answered()
         self._blamed = 0
+        self._stopped = False
         self._tally = Tally(started_s=time.monotonic())
 
     async def until_done(self) -> Summary:
@@ -266,7 +276,7 @@ class _Run:
                 beats = tasks.create_task(self._beat())
                 while True:
                     await self._work()
-                    if not await self._wait_for_more():
+                    if self._stopped or not await self._wait_for_more():
                         break
                 beats.cancel()
         except BaseExceptionGroup as group:
@@ -274,6 +284,10 @@ class _Run:
         finally:
             with suppress(*CONNECTION_LOST):  # then the leases run out by themselves
                 await asyncio.shield(self._leave())
+        return self.summary()
+
+    def summary(self) -> Summary:
+        """Return what was done so far."""
         return self._tally.summary()
 
     async def _work(self) -> None:
@@ -303,9 +317,13 @@ class _Run:
             await asyncio.sleep(min(self._settings.lease_s / _BEATS, _LOOK_S_MAX))
 
     async def _leave(self) -> None:
-        """Give back what is held, and say that this loader is gone."""
-        await self._give_back()
-        await self._finishing.run(lambda c: leases.leave(c, self._tenant, self._owner))
+        """Give back what is held, and say that this loader is gone; a move has done so itself."""
+        try:
+            await self._give_back()
+            await self._finishing.run(lambda c: leases.leave(c, self._tenant, self._owner))
+        except asyncpg.PostgresError as error:
+            if not is_fenced(error):
+                raise
 
     async def _give_back(self) -> None:
         """Give back what was leased and not finished."""
@@ -339,6 +357,17 @@ class _Run:
     # Lease. ---------------------------------------------------------------------------------------
 
     async def _lease(self) -> None:
+        """Lease claims and queue them as messages, until none is pending or the shard is moved."""
+        try:
+            await self._lease_all()
+        except asyncpg.PostgresError as error:
+            if not is_fenced(error):
+                raise
+            self._stopped = True
+            self._progress(LeasingStopped(str(error)))
+        await self._messages.put(None)
+
+    async def _lease_all(self) -> None:
         """Lease claims and queue them as messages, until none is pending."""
         while leased := await self._leasing.run(self._lease_some):
             failpoint("lease.done")
@@ -347,7 +376,6 @@ class _Run:
             failpoint("read.done")
             for item in items:
                 await self._messages.put(item)
-        await self._messages.put(None)
 
     async def _lease_some(self, connection: source.Connection) -> list[Leased]:
         """Lease about as many claims as make a batch."""

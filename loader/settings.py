@@ -64,15 +64,19 @@ class TenantSettings(BaseSettings):
         )
 
 
-class StagingSettings(TenantSettings):
-    """What `claimgate intake` needs, from the environment (`CLAIMGATE_…`) or by argument."""
-
-    staging_url: str = Field(min_length=1, repr=False)
-    """URL of the staging database, as a role that is neither owner nor superuser."""
+class IntakeSettings(TenantSettings):
+    """How claims are taken in, wherever they go."""
 
     high_value_cents: int | None = Field(default=None, ge=0)
     """Claims whose total charge is above this are taken in with priority 7 at least; none by
     default."""
+
+
+class StagingSettings(IntakeSettings):
+    """What `claimgate intake` needs, from the environment (`CLAIMGATE_…`) or by argument."""
+
+    staging_url: str = Field(min_length=1, repr=False)
+    """URL of the staging database, as a role that is neither owner nor superuser."""
 
 
 class ProductionSettings(TenantSettings):

@@ -11,6 +11,7 @@ from loader.progress import (
     ClaimsLeased,
     ClaimsScored,
     Event,
+    LeasingStopped,
     Progress,
     Summary,
 )
@@ -31,6 +32,8 @@ def show_progress(progress: display.Progress, total: int | None = None) -> Progr
                 progress.add("loaded", claims, total)
             case ClaimsFailed(claims=claims):
                 progress.add("failed", claims)
+            case LeasingStopped(why=why):
+                progress.note(f"claims stay pending: {why}")
 
     return listen
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import asyncpg
 
+from loader.shards.fenced import is_fenced
 from server.database_metrics import PoolMetrics
 from server.errors import DatabaseUnavailableError
 from server.settings import SettingsError
@@ -68,8 +69,8 @@ class Database:
             one_moment: Every question is answered as of the first.
 
         Raises:
-            DatabaseUnavailableError: the server is out; whether a commit that was under way took
-                place is not known.
+            DatabaseUnavailableError: the server is out, and whether a commit that was under way
+                took place is not known; or the shard is being moved, and nothing was written.
         """
         try:
             async with (
@@ -83,6 +84,10 @@ class Database:
                 yield connection
         except OUT as error:
             raise DatabaseUnavailableError(type(error).__name__, self._setting) from error
+        except asyncpg.PostgresError as error:
+            if is_fenced(error):
+                raise DatabaseUnavailableError("ShardIsMoved", self._setting) from error
+            raise
 
     @property
     def _name(self) -> str:

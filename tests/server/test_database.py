@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from loader import embedded
+from loader.shards.fence import Fence, set_fence
 from server import database as database_module
 from server.database import Database, open_database
 from server.database_metrics import DatabaseMetrics
@@ -45,6 +46,22 @@ async def test_read_only_transaction_writes_nothing(database, tenant):
             await connection.execute(
                 "INSERT INTO provenances VALUES ($1, 1, '', '', '', '', '{}', '{}')", tenant
             )
+
+
+async def test_write_to_a_shard_that_is_moved_may_be_repeated_and_reads_go_on(
+    database, postgres, tenant
+):
+    owner = await asyncpg.connect(postgres.migrating_url(embedded.PRODUCTION))
+    await set_fence(owner, tenant, Fence("closed", "north", "north_2"))
+    await owner.close()
+
+    with pytest.raises(DatabaseUnavailableError, match="ShardIsMoved"):
+        async with database.transaction(tenant) as connection:
+            await connection.execute(
+                "INSERT INTO member_tables (tenant_id, name, first_seq) VALUES ($1, 'a', 1)", tenant
+            )
+
+    assert await tenant_of(database, tenant) == tenant
 
 
 async def test_connection_that_dies_is_said_and_replaced(database, postgres, tenant):

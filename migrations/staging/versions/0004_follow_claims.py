@@ -3,5 +3,5 @@
 from loader.migrate import plain_sql
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 upgrade, downgrade = plain_sql(__file__)

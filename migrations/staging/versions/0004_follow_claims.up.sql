@@ -24,6 +24,7 @@ CREATE INDEX batch_cancellations_batch ON batch_cancellations (tenant_id, batch_
 ALTER TABLE batch_cancellations ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON batch_cancellations USING (tenant_id = (SELECT current_tenant()));
 GRANT SELECT, INSERT ON batch_cancellations TO claimgate_app;
+SELECT fence_table('batch_cancellations');
 
 -- A transaction that says for whom it acts (`claimgate.principal`) is kept under that name.
 CREATE OR REPLACE FUNCTION audit_new_states() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -26,6 +26,7 @@ _GROUP_HELP: Final = {
     "policy": "How claims are decided: show, check, set, versions.",
     "reference": "Published tables: build, compare, list, show.",
     "rules": "What is checked, and on what grounds.",
+    "shards": "Several pairs of databases: show, check, where, move, remove.",
     "storage": "Years of claims: partitions, archives, summaries, retention, backups.",
     "storage.partitions": "Monthly partitions: make, list, adopt.",
     "storage.holds": "Legal holds: place, release, list.",

@@ -1,0 +1,1 @@
+"""The same loader against several pairs of databases, parted by facility."""

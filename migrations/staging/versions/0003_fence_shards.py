@@ -1,0 +1,7 @@
+"""Fences that a move of a shard puts round its rows."""
+
+from loader.migrate import plain_sql
+
+revision = "0003"
+down_revision = "0002"
+upgrade, downgrade = plain_sql(__file__)
