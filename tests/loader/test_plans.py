@@ -88,7 +88,7 @@ PRODUCTION = {
     "history of members": (
         history._CLAIMS,
         ([b"m" * 16] * 50, date(2024, 1, 1), 10**6),
-        {"claim_history_pkey", "claim_history_takes_the_place"},
+        {"claim_history_pkey"},
     ),
     "months of billers": (
         history._MONTHS,
