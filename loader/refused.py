@@ -38,6 +38,14 @@ class SetAside(Exception):  # noqa: N818 - what it says is no error: its load be
         self.failed = failed
 
 
+class TryAgain(Exception):  # noqa: N818 - what it says is no error: a load of their own follows
+    """Claims were refused by a load of this batch, and are to be tried again."""
+
+    def __init__(self, claims: list[LoadClaim]) -> None:
+        super().__init__(f"{len(claims)} claims of a batch that was loaded are to be tried again")
+        self.claims = claims
+
+
 def set_aside(batch: Batch, failed: Sequence[FailedClaim]) -> Batch:
     """Return the batch with some of its claims as failed ones."""
     gone = {id(each.leased) for each in failed}
@@ -45,9 +53,11 @@ def set_aside(batch: Batch, failed: Sequence[FailedClaim]) -> Batch:
     return replace(batch, claims=rest, failed=[*batch.failed, *failed])
 
 
-def without(claims: list[LoadClaim], failed: Sequence[FailedClaim]) -> list[LoadClaim]:
-    """Return the claims whose keys are not those of failed ones."""
-    keys = {(each.leased.claim_id, each.leased.claim_version) for each in failed}
+def without(
+    claims: list[LoadClaim], gone: Sequence[FailedClaim] | Sequence[LoadClaim]
+) -> list[LoadClaim]:
+    """Return the claims whose keys are not those of others."""
+    keys = {(each.leased.claim_id, each.leased.claim_version) for each in gone}
     return [item for item in claims if key_of(item) not in keys] if keys else claims
 
 

@@ -3,12 +3,12 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import partial
 from operator import attrgetter
 from typing import Final, NamedTuple, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 
@@ -31,6 +31,7 @@ from loader.link import Link
 from loader.refused import (
     DATA_REFUSED,
     SetAside,
+    TryAgain,
     cut,
     find_refused,
     find_unfit,
@@ -86,6 +87,12 @@ class Sink:
             return await self._link.run(lambda c: _load(c, self._how, batch, batch_id))
         except SetAside as found:
             return await self._load_parts([set_aside(batch, found.failed)])
+        except TryAgain as found:
+            again = replace(batch, claims=found.claims, failed=[])
+            others = replace(batch, claims=without(batch.claims, found.claims))
+            # Their content is in the ledger as another batch: this one has a name of its own.
+            loaded = [await self.load(again, uuid4())]
+            return joined(loaded + [await self.load(each) for each in [others] if len(each)])
         except DATA_REFUSED as error:  # not by a merge, which sets such claims aside itself
             return await self._load_parts(without_unfit(batch) or cut(batch, error))
 
@@ -190,8 +197,11 @@ async def _replay(connection: Connection, how: _How, batch: Batch, batch_id: UUI
     stored = {row.key: row for row in await _stored(connection, tenant, batch.claims)}
     held = [item for item in batch.claims if key_of(item) in stored]
     refused = [item for item in batch.claims if key_of(item) not in stored]
+    kept = await kept_as_failed(connection, tenant, refused)
+    if again := without(refused, kept):
+        raise TryAgain(again)
     settled = settle(held, stored, [])
-    failed = batch.failed + settled.failed + await kept_as_failed(connection, tenant, refused)
+    failed = batch.failed + settled.failed + kept
     # The same claims may have been resubmitted since: a claim that fails alone is the same batch.
     await write_failed(connection, tenant, batch_id, failed, how.backoff)
     await resolve_loaded(connection, tenant, batch_id, held_of(held, settled))

@@ -173,7 +173,10 @@ def charge_of(failed: FailedClaim) -> int:
 async def kept_as_failed(
     connection: Connection, tenant: str, claims: Sequence[LoadClaim]
 ) -> list[FailedClaim]:
-    """Return claims as the failures that they are kept as; those that are kept, in their order."""
+    """Return claims as the failures that they are kept as, in their order.
+
+    One that was resubmitted since is kept as no failure: it is to be tried again.
+    """
     if not claims:
         return []
     leased = [item.leased for item in claims]
@@ -201,7 +204,8 @@ SELECT given.place, f.failure_category, f.processing_stage, f.reasons
 FROM unnest($2::text[], $3::integer[], $4::bytea[])
     WITH ORDINALITY AS given (claim_id, claim_version, content, place)
 JOIN failed_claims AS f ON f.tenant_id = $1 AND f.claim_id = given.claim_id
-    AND f.claim_version = given.claim_version AND f.content_sha256 = given.content
+    AND f.claim_version = given.claim_version
+    AND given.content IN (f.content_sha256, f.resubmitted_sha256) AND f.status <> 'resubmitted'
 ORDER BY given.place
 """
 _THERE: Final = """

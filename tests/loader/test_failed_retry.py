@@ -603,3 +603,37 @@ async def test_wherever_a_loader_dies_each_claim_is_loaded_once_and_its_row_reso
         if not died:
             break
     assert moment > 10
+
+
+@pytest.fixture
+async def own_rule(production):
+    """A rule of the operator's own, which only the database knows; gives what takes it away."""
+    rule = "own_rule"
+    await production.execute(
+        f"ALTER TABLE claims ADD CONSTRAINT {rule} CHECK (facility_id <> 'FORBIDDEN')"
+    )
+
+    async def lift():
+        await production.execute(f"ALTER TABLE claims DROP CONSTRAINT IF EXISTS {rule}")
+
+    yield lift
+    await lift()
+
+
+async def test_a_claim_that_the_database_refused_is_loaded_once_it_no_longer_does(
+    failing, failed, due, settings, make_claim, own_rule, production, tenant
+):
+    await failing(make_claim("ok-1"), make_claim("ok-2", facility_id="FORBIDDEN"))
+    for retries in (1, 2):  # alone it is by its content the same batch each time
+        await due()
+        await run(settings)
+        [row] = await failed()
+        assert (row["failure_category"], row["retries"]) == ("data_refused", retries)
+
+    await own_rule()
+    await due()
+    summary = await run(settings)
+
+    [row] = await failed()
+    assert (summary.loaded, row["status"], row["resolution"]) == (1, "resolved", "reloaded")
+    assert await count(production, tenant, "claims") == 2
