@@ -21,8 +21,9 @@ import asyncpg
 
 from loader.batch import Batch
 from loader.link import Link
+from loader.load_tables import ROWS, by_key, stream_rows
 from loader.rows import LoadClaim, Owner
-from loader.sink import LOAD_TABLES, Sink, by_key, stream_rows
+from loader.sink import Sink
 from loader.source import rows_of, tenant_transaction
 
 T = TypeVar("T")
@@ -133,7 +134,7 @@ async def _step(
     ready = {}
     for batch in batches:
         owner = Owner.of(tenant, batch.batch_id())
-        for table in LOAD_TABLES:
+        for table in ROWS:
             parts = [part async for part in stream_rows(table, by_key(batch.claims), owner)]
             ready[table, owner] = parts
 

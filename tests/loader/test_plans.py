@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from loader import embedded, leases, sink, source
+from loader import embedded, leases, sink, source, taking
 from loader.changes import ledger
 from loader.failed import ledger as failed_ledger
 from loader.run import run
@@ -78,7 +78,7 @@ STAGING = {
     "finish": (source._FINISH, ([1, 2, 3], ["completed"] * 3, "owner"), {"claim_states_pkey"}),
 }
 PRODUCTION = {
-    "stored keys": (sink._STORED, (KEYS, [1] * 50), {"claim_keys_pkey", "claim_results_pkey"}),
+    "stored keys": (taking._STORED, (KEYS, [1] * 50), {"claim_keys_pkey", "claim_results_pkey"}),
     "failed claims that a load ends": (
         failed_ledger._RESOLVE_HELD,
         (UUID(int=1), "loader", KEYS, [1] * 50, [b"c" * 32] * 50),

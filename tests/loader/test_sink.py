@@ -12,7 +12,7 @@ import pytest
 from claimgate.v1 import claim_pb2, score_pb2
 
 from loader import embedded, rows, sink
-from loader.batch import Batch, BatchConflictError, SinkError
+from loader.batch import Batch, BatchConflictError, CountMismatchError, SinkError
 from loader.failed.words import Category
 from loader.link import Link
 from loader.opened import Opened, facts_of
@@ -343,7 +343,7 @@ async def test_an_outage_in_the_middle_leaves_nothing_behind(load, scored, produ
     batch = Batch([scored("C1")])
 
     async def fail(*_):
-        raise sink.CountMismatchError("claims", 2, 1)
+        raise CountMismatchError("claims", 2, 1)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sink, "_close", fail)
