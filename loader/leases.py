@@ -5,8 +5,11 @@ has run out when its time is over and its holder is not alive. So a loader with 
 loan says so by one row, and a lease can be short.
 """
 
+import os
+import socket
 from collections.abc import Sequence
 from typing import Final, NamedTuple, cast
+from uuid import uuid4
 
 from loader.failpoints import failpoint
 from loader.source import LOCK_QUEUE, Connection, rows_of, tenant_transaction
@@ -43,6 +46,11 @@ _STANDING: Final = """
 SELECT EXISTS (SELECT FROM claim_states WHERE tenant_id = $1 AND status = 'pending'),
     EXISTS (SELECT FROM claim_states WHERE tenant_id = $1 AND status = 'processing')
 """
+
+
+def new_owner() -> str:
+    """Return a name for a loader of this process: machine, process, and a part by chance."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 _OWNER_KEPT: Final = 40

@@ -7,8 +7,6 @@ dies in between leaves a lease that runs out, and the next retrier does the same
 it is a claim as any other; the load that ends it also ends its failed row.
 """
 
-import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +20,7 @@ from loader.failed.ledger import write_failed
 from loader.failed.repairs import repair_open
 from loader.failed.staging import Resubmission
 from loader.failed.words import AS_PRINCIPAL, LOADER, Category
+from loader.leases import new_owner
 from loader.link import Link
 from loader.lookup import VaultError
 from loader.rows import FailedClaim, Reason
@@ -84,7 +83,7 @@ class Retrier:
         self._backoff = backoff
         self._lease_s = lease_s
         self._steps = steps
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+        self._owner = new_owner()
 
     async def retry_due(self) -> Retried:
         """Apply the steps that are set, then resubmit every claim that is due, urgent first."""

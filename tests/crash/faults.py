@@ -18,7 +18,8 @@ from claimgate.v1 import score_pb2, scoring_service_pb2
 from loader import embedded
 from loader.link import CONNECTION_LOST
 from loader.places import prepared_snapshot
-from loader.run import IncompleteAnswerError, run
+from loader.run import run
+from loader.score_step import IncompleteAnswerError
 from loader.service import running_service
 from tests.crash.proxy import Cut, proxied
 from tests.crash.world import World

@@ -12,7 +12,8 @@ from claimgate.v1.scoring_service_pb2 import ScoreClaimsRequest
 
 from loader import embedded, messages, progress, source
 from loader.opened import Opened, facts_of
-from loader.run import ServiceAtFaultError, run
+from loader.run import run
+from loader.score_step import ServiceAtFaultError
 from loader.source import Leased, Submitted
 
 TABLES = ("claim_keys", "claims", "claim_results")
