@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+# As the command does: before gRPC is imported anywhere.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 PROJECT = Path(__file__).parents[1]
 _NUMBERS = count(1)
 

@@ -39,6 +39,9 @@ EXIT_FAILED: Final = 1
 
 def main() -> None:
     """Run the command line."""
+    # Programs are started as another user where Postgres needs that, which forks first; gRPC's own
+    # handlers would run in the child and crash it. Nothing here goes on in a forked child.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         _app()(prog_name="claimgate")
     except (KeyboardInterrupt, BrokenPipeError):
