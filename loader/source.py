@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 from itertools import islice
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import asyncpg
 from claimgate.v1 import claim_pb2
@@ -16,6 +16,11 @@ from loader.lookup import MEMBER
 from loader.vault import Vault
 
 Connection = asyncpg.Connection
+if TYPE_CHECKING:
+    # A plain connection, or one of a pool; asyncpg's classes take parameters in their stubs only.
+    AnyConnection = (
+        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    )
 Status = Literal["pending", "processing", "completed", "failed", "needs_review", "cancelled"]
 
 PAYLOAD_COLUMN: Final = "claims.payload"
@@ -65,6 +70,15 @@ class Staged:
 
     staged: int
     already_staged: int
+
+
+class Sealed(NamedTuple):
+    """A claim's key, and its content sealed for staging."""
+
+    claim_id: str
+    claim_version: int
+    content_sha256: bytes
+    payload_encrypted: bytes
 
 
 class Leased(NamedTuple):
@@ -205,6 +219,59 @@ def _incoming(
         storable(claim.batch_id)[:_KEY_TEXT_MAX],
         item.segment,
     )
+
+
+async def stage_sealed(
+    connection: "AnyConnection",
+    vault: Vault,
+    tenant: str,
+    claim: claim_pb2.Claim,
+    sealed: Sealed,
+    *,
+    source_file: str,
+    batch_id: str = "",
+    priority: int = 0,
+) -> None:
+    """Put one claim into staging that is sealed already; a content that is there stays as it is.
+
+    Args:
+        connection: Staging, in a transaction of the tenant.
+        vault: Hashes the member.
+        tenant: Whose claim.
+        claim: The claim in the open.
+        sealed: Its key, its content, and the payload.
+        source_file: Where it is from.
+        batch_id: The submitter's batch.
+        priority: The least that it has.
+    """
+    await connection.execute(
+        _STAGE_SEALED,
+        tenant,
+        *sealed,
+        days[claim.received_date],
+        days[claim.service_from_date],
+        days[claim.service_to_date],
+        claim.total_charge_cents,
+        len(claim.lines),
+        storable(batch_id)[:_KEY_TEXT_MAX],
+        source_file,
+        max(priority, priority_of(claim)),
+        vault.lookup(tenant, MEMBER, claim.person_id),
+    )
+
+
+_STAGE_SEALED: Final = """
+WITH staged AS (
+    INSERT INTO claims (tenant_id, claim_id, claim_version, content_sha256, payload_encrypted,
+        received_date, service_from_date, service_to_date, total_charge_cents, line_count,
+        batch_id, source_file)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    ON CONFLICT ON CONSTRAINT claims_content DO NOTHING
+    RETURNING staging_id
+)
+INSERT INTO claim_states (tenant_id, staging_id, priority, member_key)
+SELECT $1, staging_id, $13, $14 FROM staged
+"""
 
 
 async def record_problems(

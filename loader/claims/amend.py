@@ -5,21 +5,16 @@ from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
 from claimgate.v1 import claim_pb2
 
 from loader.claims.amendment import Amendment, next_version
 from loader.claims.versions import claim_of, list_versions, version_of
 from loader.failed.words import AS_PRINCIPAL
-from loader.lookup import MEMBER
-from loader.source import PAYLOAD_COLUMN, days, priority_of, storable
+from loader.source import PAYLOAD_COLUMN, Sealed, stage_sealed, storable
 from loader.vault import Vault
 
 if TYPE_CHECKING:
-    # A plain connection, or one of a pool; asyncpg's classes take parameters in their stubs only.
-    Connection = (
-        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    )
+    from loader.source import AnyConnection as Connection
 
 AMENDED_PRIORITY: Final = 8
 """What an amended claim has at least in the queue: somebody waits for it."""
@@ -98,22 +93,16 @@ async def _stage(
 ) -> None:
     """Let the version wait: it is put in, or was there and had failed or was cancelled."""
     content = amended.content_sha256
-    await staging.execute(
-        _STAGE,
+    sealed = vault.seal(payload, tenant, PAYLOAD_COLUMN, content.hex())
+    await stage_sealed(
+        staging,
+        vault,
         tenant,
-        amended.claim_id,
-        amended.claim_version,
-        content,
-        vault.seal(payload, tenant, PAYLOAD_COLUMN, content.hex()),
-        days[claim.received_date],
-        days[claim.service_from_date],
-        days[claim.service_to_date],
-        claim.total_charge_cents,
-        len(claim.lines),
-        storable(claim.batch_id)[:200],
-        f"amendment of version {amended.claim_version - 1}",
-        max(AMENDED_PRIORITY, priority_of(claim)),
-        vault.lookup(tenant, MEMBER, claim.person_id),
+        claim,
+        Sealed(amended.claim_id, amended.claim_version, content, sealed),
+        source_file=f"amendment of version {amended.claim_version - 1}",
+        batch_id=claim.batch_id,
+        priority=AMENDED_PRIORITY,
     )
     await staging.execute(_WAIT_AGAIN, tenant, amended.claim_id, amended.claim_version, content)
 
@@ -129,18 +118,6 @@ JOIN claim_states AS s ON s.tenant_id = c.tenant_id AND s.staging_id = c.staging
 WHERE c.tenant_id = $1 AND c.claim_id = $2 AND c.claim_version > $3
     AND s.status NOT IN ('failed', 'cancelled')
 ORDER BY c.claim_version DESC
-"""
-_STAGE: Final = """
-WITH staged AS (
-    INSERT INTO claims (tenant_id, claim_id, claim_version, content_sha256, payload_encrypted,
-        received_date, service_from_date, service_to_date, total_charge_cents, line_count,
-        batch_id, source_file)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-    ON CONFLICT ON CONSTRAINT claims_content DO NOTHING
-    RETURNING staging_id
-)
-INSERT INTO claim_states (tenant_id, staging_id, priority, member_key)
-SELECT $1, staging_id, $13, $14 FROM staged
 """
 _WAIT_AGAIN: Final = """
 UPDATE claim_states AS s

@@ -15,10 +15,7 @@ from loader.failed.words import AS_PRINCIPAL
 from loader.source import LOCK_QUEUE
 
 if TYPE_CHECKING:
-    # A plain connection, or one of a pool; asyncpg's classes take parameters in their stubs only.
-    Connection = (
-        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    )
+    from loader.source import AnyConnection as Connection
 
 REASON_MAX: Final = 500
 """Most characters of why a batch is cancelled."""

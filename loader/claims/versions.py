@@ -16,10 +16,7 @@ from loader.source import PAYLOAD_COLUMN
 from loader.vault import Vault
 
 if TYPE_CHECKING:
-    # A plain connection, or one of a pool; asyncpg's classes take parameters in their stubs only.
-    Connection = (
-        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    )
+    from loader.source import AnyConnection as Connection
 
 
 @dataclass(frozen=True, slots=True)

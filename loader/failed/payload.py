@@ -10,7 +10,7 @@ from loader.source import PAYLOAD_COLUMN
 from loader.vault import Vault
 
 if TYPE_CHECKING:
-    from loader.failed.store import Connection
+    from loader.source import AnyConnection as Connection
 
 
 async def claim_of(

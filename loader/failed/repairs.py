@@ -16,6 +16,7 @@ from claimgate.v1 import claim_pb2
 from google.protobuf.message import DecodeError
 
 from loader.failed.repair_steps import STEPS, Step, changes
+from loader.failed.words import LAST_REPAIR
 from loader.lookup import VaultError
 from loader.source import PAYLOAD_COLUMN, Connection
 from loader.vault import Vault
@@ -216,27 +217,19 @@ def _opened(current: _Current, vault: Vault, tenant: str) -> claim_pb2.Claim:
 
 
 _REPAIRABLE: Final = frozenset({"open", "assigned", "dead"})
-_CURRENT: Final = """
+_CURRENT: Final = f"""
 SELECT f.failed_id, f.status, f.reasons, coalesce(r.after_sha256, f.content_sha256) AS content,
     coalesce(r.payload_encrypted, f.payload_encrypted) AS payload
 FROM failed_claims AS f
-LEFT JOIN LATERAL (
-    SELECT after_sha256, payload_encrypted FROM claim_repairs
-    WHERE tenant_id = $1 AND failed_id = f.failed_id AND undone_at IS NULL
-    ORDER BY repair_id DESC LIMIT 1
-) AS r ON true
+{LAST_REPAIR}
 WHERE f.tenant_id = $1 AND f.failed_id = $2
 FOR UPDATE OF f
-"""
-_UNTRIED: Final = """
+"""  # noqa: S608 - our own words
+_UNTRIED: Final = f"""
 SELECT f.failed_id, f.status, f.reasons, coalesce(r.after_sha256, f.content_sha256) AS content,
     coalesce(r.payload_encrypted, f.payload_encrypted) AS payload
 FROM failed_claims AS f
-LEFT JOIN LATERAL (
-    SELECT after_sha256, payload_encrypted FROM claim_repairs
-    WHERE tenant_id = $1 AND failed_id = f.failed_id AND undone_at IS NULL
-    ORDER BY repair_id DESC LIMIT 1
-) AS r ON true
+{LAST_REPAIR}
 WHERE f.tenant_id = $1 AND f.status = 'open'
     AND f.failure_category IN ('validation', 'policy_rejected')
     AND NOT f.steps_tried @> $2::text[]
@@ -244,7 +237,7 @@ WHERE f.tenant_id = $1 AND f.status = 'open'
         WHERE reason ->> 'code' = ANY($3::text[]))
 ORDER BY f.urgency DESC LIMIT $4
 FOR UPDATE OF f SKIP LOCKED
-"""
+"""  # noqa: S608 - our own words
 _RECORD: Final = """
 INSERT INTO claim_repairs (tenant_id, failed_id, step, fields, before_sha256, after_sha256,
     values_encrypted, payload_encrypted, automatic)

@@ -15,7 +15,7 @@ from loader.failed.filter import PARAMETERS, WHERE, FailedFilter, FieldError
 from loader.failed.words import AS_PRINCIPAL, BY_PEOPLE, FailedStatus, Resolution
 
 if TYPE_CHECKING:
-    from loader.failed.store import Connection
+    from loader.source import AnyConnection as Connection
 
 AT_ONCE: Final = 1_000
 """Failed claims that one call changes, where it says nothing else."""

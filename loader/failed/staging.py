@@ -6,11 +6,8 @@ from typing import Final
 
 from claimgate.v1 import claim_pb2
 
-from loader.lookup import MEMBER
-from loader.source import PAYLOAD_COLUMN, Connection, days
+from loader.source import PAYLOAD_COLUMN, Connection, Sealed, stage_sealed
 from loader.vault import Vault
-
-_PRIORITY_MAX: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +45,13 @@ async def stage_again(
     """
     sealed, content = claim.payload_encrypted, claim.content_sha256
     parsed = claim_pb2.Claim.FromString(vault.open(sealed, tenant, PAYLOAD_COLUMN, content.hex()))
-    await connection.execute(
-        _STAGE_AGAIN,
+    await stage_sealed(
+        connection,
+        vault,
         tenant,
-        claim.claim_id,
-        claim.claim_version,
-        content,
-        sealed,
-        days[parsed.received_date],
-        days[parsed.service_from_date],
-        days[parsed.service_to_date],
-        parsed.total_charge_cents,
-        len(parsed.lines),
-        f"failed:{claim.failed_id}",
-        min(max(parsed.priority, 1), _PRIORITY_MAX),
-        vault.lookup(tenant, MEMBER, parsed.person_id),
+        parsed,
+        Sealed(claim.claim_id, claim.claim_version, content, sealed),
+        source_file=f"failed:{claim.failed_id}",
     )
 
 
@@ -102,18 +91,6 @@ WITH found AS MATERIALIZED (
         AND s.status IN ('failed', 'cancelled')
 )
 SELECT place FROM found
-"""
-_STAGE_AGAIN: Final = """
-WITH staged AS (
-    INSERT INTO claims (tenant_id, claim_id, claim_version, content_sha256, payload_encrypted,
-        received_date, service_from_date, service_to_date, total_charge_cents, line_count,
-        source_file)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-    ON CONFLICT ON CONSTRAINT claims_content DO NOTHING
-    RETURNING staging_id
-)
-INSERT INTO claim_states (tenant_id, staging_id, priority, member_key)
-SELECT $1, staging_id, $12, $13 FROM staged
 """
 _STATUSES: Final = """
 SELECT given.place, theirs.status

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from loader.failed.words import Category, FailedStatus, Resolution
 
 if TYPE_CHECKING:
-    from loader.failed.store import Connection
+    from loader.source import AnyConnection as Connection
 
 DAYS: Final = 30
 """How far back ends are looked at, where nothing else is said."""

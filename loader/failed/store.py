@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 import asyncpg
 
 from loader.failed.filter import PARAMETERS, WHERE, Cursor, FailedFilter, Order
-from loader.failed.words import Category, FailedStatus, Resolution
+from loader.failed.words import LAST_REPAIR, Category, FailedStatus, Resolution
 from loader.rows import Reason
 
 if TYPE_CHECKING:
-    # A plain connection, or one of a pool; asyncpg's classes take parameters in their stubs only.
-    Connection = (
-        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
-    )
+    from loader.source import AnyConnection as Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +218,10 @@ SELECT step, fields, automatic, repaired_by, repaired_at, coalesce(undone_by, ''
     undone_at
 FROM claim_repairs WHERE tenant_id = $1 AND failed_id = $2 ORDER BY repair_id
 """
-_PAYLOAD: Final = """
+_PAYLOAD: Final = f"""
 SELECT coalesce(r.after_sha256, f.content_sha256) AS content,
     coalesce(r.payload_encrypted, f.payload_encrypted) AS payload
 FROM failed_claims AS f
-LEFT JOIN LATERAL (
-    SELECT after_sha256, payload_encrypted FROM claim_repairs
-    WHERE tenant_id = $1 AND failed_id = f.failed_id AND undone_at IS NULL
-    ORDER BY repair_id DESC LIMIT 1
-) AS r ON true
+{LAST_REPAIR}
 WHERE f.tenant_id = $1 AND f.failed_id = $2
-"""
+"""  # noqa: S608 - our own words

@@ -90,3 +90,11 @@ LOADER: Final = "loader"
 
 AS_PRINCIPAL: Final = "SELECT set_config('claimgate.principal', $1, true)"
 """Says for the rest of a transaction who does it, for the audit."""
+
+LAST_REPAIR: Final = """LEFT JOIN LATERAL (
+    SELECT after_sha256, payload_encrypted FROM claim_repairs
+    WHERE tenant_id = $1 AND failed_id = f.failed_id AND undone_at IS NULL
+    ORDER BY repair_id DESC LIMIT 1
+) AS r ON true"""
+"""Joins the last repair that was not undone, as `r`, to failed claims `f` of tenant $1: a claim is
+what that made of it, else what was submitted."""

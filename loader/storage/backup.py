@@ -13,44 +13,17 @@ from pathlib import Path
 from typing import Final, Literal, Self
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from loader.link import connect
 from loader.storage.contents import Contents, contents
 from loader.storage.manifest import FILE, ManifestError, sha256_of
-from loader.storage.owner import StorageError
+from loader.storage.owner import BACKUP_SETTING, StorageError
 from loader.storage.postgres_tools import Tools, environment, find_tools
 from loader.storage.server_copy import MANIFEST, check_copy
 
-SETTING: Final = "CLAIMGATE_BACKUP_URL"
 _DUMP: Final = "dump"
 _BASE: Final = "base"
-
-
-class BackupSettings(BaseSettings):
-    """What `claimgate storage backup` needs, from the environment (`CLAIMGATE_…`)."""
-
-    model_config = SettingsConfigDict(env_prefix="CLAIMGATE_", frozen=True, extra="forbid")
-
-    backup_url: str = Field(min_length=1, repr=False)
-    """URL of the production database, as a role that reads every row (BYPASSRLS)."""
-
-
-def backup_url(url: str | None) -> str:
-    """Return the URL that was given, or that of the environment.
-
-    Raises:
-        ValueError: Neither is there.
-    """
-    if url:
-        return url
-    try:
-        return BackupSettings().backup_url  # type: ignore[call-arg]  # the environment has it
-    except ValidationError:
-        raise ValueError(
-            f"no database is named; set {SETTING} to its URL, as a role with BYPASSRLS"
-        ) from None
 
 
 class BackupManifest(BaseModel):
@@ -124,7 +97,7 @@ async def tools_for(url: str, binaries: Path | None = None) -> Tools:
     Raises:
         StorageError: The role does not see every row, or a program is missing.
     """
-    async with _session(url, SETTING) as server:
+    async with _session(url, BACKUP_SETTING) as server:
         return find_tools(server.major, binaries)
 
 
@@ -137,7 +110,7 @@ async def back_up(
         StorageError: The role does not see every row, a program is missing or failed, or the folder
             is there.
     """
-    async with _session(url, SETTING) as server:
+    async with _session(url, BACKUP_SETTING) as server:
         tools = find_tools(server.major, binaries)
         written = _new(folder)
         async with server.connection.transaction(isolation="repeatable_read", readonly=True):
@@ -160,7 +133,7 @@ async def back_up_server(url: str, folder: Path, *, binaries: Path | None = None
     Raises:
         StorageError: The role may not, a program is missing or failed, or the folder is there.
     """
-    async with _session(url, SETTING) as server:
+    async with _session(url, BACKUP_SETTING) as server:
         tools = find_tools(server.major, binaries)
     written = _new(folder)
     taken_at = datetime.now(UTC)

@@ -37,8 +37,9 @@ def backup(
         as_json: One JSON object.
     """
     from loader.storage import backup as steps  # noqa: PLC0415 - each command loads its own
+    from loader.storage.owner import backup_url  # noqa: PLC0415
 
-    source = steps.backup_url(url)
+    source = backup_url(url)
     if dry_run:
         tools = asyncio.run(steps.tools_for(source, binaries))
         display.show(f"Postgres {tools.major}, programs in {tools.folder}")

@@ -14,19 +14,23 @@ from loader.link import connect
 T = TypeVar("T")
 
 SETTING: Final = "CLAIMGATE_OWNER_URL"
+BACKUP_SETTING: Final = "CLAIMGATE_BACKUP_URL"
 
 
 class StorageError(Exception):
     """Something that storage was asked for cannot be done as things are."""
 
 
-class OwnerSettings(BaseSettings):
+class StorageSettings(BaseSettings):
     """What `claimgate storage` needs, from the environment (`CLAIMGATE_…`)."""
 
     model_config = SettingsConfigDict(env_prefix="CLAIMGATE_", frozen=True, extra="forbid")
 
-    owner_url: str = Field(min_length=1, repr=False)
+    owner_url: str | None = Field(default=None, min_length=1, repr=False)
     """URL of the production database, as the role that owns the tables."""
+
+    backup_url: str | None = Field(default=None, min_length=1, repr=False)
+    """URL of the production database, as a role that reads every row (BYPASSRLS)."""
 
 
 def owner_url(url: str | None) -> str:
@@ -35,14 +39,30 @@ def owner_url(url: str | None) -> str:
     Raises:
         ValueError: Neither is there.
     """
-    if url:
-        return url
+    return _named(url or _settings().owner_url, SETTING, "the role that owns the tables")
+
+
+def backup_url(url: str | None) -> str:
+    """Return the URL that was given, or that of the environment.
+
+    Raises:
+        ValueError: Neither is there.
+    """
+    return _named(url or _settings().backup_url, BACKUP_SETTING, "a role with BYPASSRLS")
+
+
+def _settings() -> StorageSettings:
     try:
-        return OwnerSettings().owner_url  # type: ignore[call-arg]  # the environment has it
-    except ValidationError:
-        raise ValueError(
-            f"no database is named; set {SETTING} to its URL, as the role that owns the tables"
-        ) from None
+        return StorageSettings()
+    except ValidationError as error:
+        names = ", ".join(f"CLAIMGATE_{str(each['loc'][0]).upper()}" for each in error.errors())
+        raise ValueError(f"{names}: expected the URL of a database") from None
+
+
+def _named(url: str | None, setting: str, role: str) -> str:
+    if url is None:
+        raise ValueError(f"no database is named; set {setting} to its URL, as {role}")
+    return url
 
 
 @asynccontextmanager

@@ -9,8 +9,7 @@ import pytest
 from claimgate import command
 from typer.testing import CliRunner
 
-from loader.storage.backup import BackupSettings
-from loader.storage.owner import OwnerSettings
+from loader.storage.owner import StorageSettings
 
 PROJECT = Path(__file__).parents[3]
 POINTS = [
@@ -77,7 +76,7 @@ def test_every_setting_and_command_is_on_the_pages(run):
         (PROJECT / "docs" / name).read_text() for name in ("operating.md", "storage.md")
     )
 
-    for name in (*OwnerSettings.model_fields, *BackupSettings.model_fields):
+    for name in StorageSettings.model_fields:
         assert f"`{name}`" in operating
         assert f"CLAIMGATE_{name.upper()}" in page
     for name in STORAGE:

@@ -15,7 +15,7 @@ from loader.failed.words import Category
 from loader.run import run
 from loader.source import Submitted, stage_claims
 
-PROJECT = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[3]
 KEY_HEX = bytes(range(32)).hex()
 
 
