@@ -83,7 +83,6 @@ def look_up(batch: Batch, reference: Reference) -> Facts:
     plain = (component == MOD_53) & (row < 0)
     row[plain] = code_row[plain]
     component = np.where(plain, 0, component)
-    distinct_codes, distinct_code = np.unique(lines.procedure, return_inverse=True)
     global_days = _global_days(reference, code_row)
     return Facts(
         mpfs=row,

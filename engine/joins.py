@@ -43,11 +43,26 @@ def equal_rows(probe: Sequence[Ints | Dates], held: Sequence[Ints | Dates]) -> t
     count = len(probe[0])
     rank, span = np.zeros(count + len(held[0]), np.int64), 1
     for one, other in zip(probe, held, strict=True):
-        values, number = np.unique(np.concatenate([one, other]), return_inverse=True)
-        if span > _SPAN_MAX // max(len(values), 1):
+        number, width = _numbered(np.concatenate([one, other]), _SPAN_MAX // span)
+        if span > _SPAN_MAX // width:
             rank = np.unique(rank, return_inverse=True)[1]
             span = len(rank)
-        rank, span = rank * len(values) + number, span * len(values)
+        rank, span = rank * width + number, span * width
     order = np.argsort(rank[count:], kind="stable")
     place, at = equal_in(rank[count:][order], rank[:count])
     return place, order[at]
+
+
+def _numbered(values: Ints | Dates, most: int) -> tuple[Ints, int]:
+    """Return numbers from 0 that are equal where values are, and how many there may be.
+
+    Their distance from the least where that may not exceed `most`: numbering them costs a sort.
+    """
+    if not len(values):
+        return np.empty(0, np.int64), 1
+    number = values.astype(np.int64)
+    low, high = int(number.min()), int(number.max())
+    if high - low < most:
+        return number - low, high - low + 1
+    distinct, number = np.unique(number, return_inverse=True)
+    return number, len(distinct)

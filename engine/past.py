@@ -7,6 +7,7 @@ rest of its pass (docs/decisions/0012-what-a-claim-sees.md). A claim that replac
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import repeat
 from typing import Any, Final, Self
 
 import numpy as np
@@ -111,7 +112,7 @@ class Past:
     _same_id: Ints
     """Number of each earlier claim's id."""
     _own_id: Ints
-    """The same numbering for the claims of the pass."""
+    """The same numbering for the claims of the pass, -1 where no earlier claim has the id."""
     _superseded: _Supersession = field(default_factory=_Supersession.none)
     _of_day: SeenPairs = field(default_factory=SeenPairs.none)
     """Lines with those of their own day, for all lines: half a dozen rules ask for them."""
@@ -439,18 +440,10 @@ def _claim_in_message(claim: Ints, message: Ints) -> Ints:
     return (claim.astype(np.int64) << 32) + message
 
 
-class _Numbers(dict[str, int]):
-    """Ids of claims, numbered as they come."""
-
-    def __missing__(self, claim_id: str) -> int:
-        number = self[claim_id] = len(self)
-        return number
-
-
 def _numbered(batch: Batch, ids: Sequence[str]) -> tuple[Ints, Ints]:
-    """Number the ids of earlier claims, and those of the pass alike."""
+    """Number the ids of earlier claims, and those of the pass alike; -1 for others."""
     if not ids:
-        return np.empty(0, np.int64), np.zeros(len(batch.claims), np.int64)
-    received, numbers = batch.received.claim_ids, _Numbers()
-    own = np.array([numbers[received[n]] for n in batch.claims.ordinal.tolist()], np.int64)
-    return np.array([numbers[each] for each in ids], np.int64), own
+        return np.empty(0, np.int64), np.full(len(batch.claims), -1, np.int64)
+    numbers = {claim_id: number for number, claim_id in enumerate(ids)}
+    received = np.array(list(map(numbers.get, batch.received.claim_ids, repeat(-1))), np.int64)
+    return np.array([numbers[each] for each in ids], np.int64), received[batch.claims.ordinal]

@@ -167,13 +167,18 @@ def _strengths(findings: Findings, weight: NDArray[np.float64], claims: int) -> 
     The largest weight, more for repeated hits, at most 0.60.
     """
     rules = len(findings.rules)
+    strength = np.zeros(claims * rules)
+    if not len(findings):
+        return strength.reshape(claims, rules)
     key = findings.claim * rules + findings.rule
-    count = np.bincount(key, minlength=claims * rules)
-    largest = np.zeros(claims * rules)
-    np.maximum.at(largest, key, weight)
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    first = np.flatnonzero(np.diff(key, prepend=-1))
+    largest = np.maximum.reduceat(weight[order], first)
+    count = np.diff(first, append=len(key))
     repeats = np.minimum(count, _HITS_COUNTED_MAX) - 1
-    strength = np.where(count > 0, largest * (1 + _REPEAT_GAIN * repeats), 0.0)
-    return np.minimum(strength, _RULE_SCORE_MAX).reshape(claims, rules)
+    strength[key[first]] = np.minimum(largest * (1 + _REPEAT_GAIN * repeats), _RULE_SCORE_MAX)
+    return strength.reshape(claims, rules)
 
 
 def _suppressed(findings: Findings, batch: Batch, strength: NDArray[np.float64]) -> Bools:

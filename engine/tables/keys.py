@@ -37,6 +37,11 @@ def code_key(release: Integers, code: Integers) -> Int64s:
     return (release.astype(np.int64) << CODE_BITS) | code
 
 
+def code_of(key: Int64s) -> Int64s:
+    """Return the code of such a key."""
+    return key & ((1 << CODE_BITS) - 1)
+
+
 def fee_key(release: Integers, code: Integers, modifier: Integers) -> Int64s:
     """Return the key of a fee schedule row."""
     return (code_key(release, code) << MODIFIER_BITS) | modifier

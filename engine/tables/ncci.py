@@ -7,12 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.codes import code36
-from engine.columns import rows_where
+from engine.columns import distinct_values, rows_where
 from engine.tables import schema
 from engine.tables.keys import (
     Int64s,
     Integers,
     code_key,
+    code_of,
     pair_bit,
     pair_key,
     released_pair_key,
@@ -161,6 +162,8 @@ class AddOns:
     pairs: DatedRows
     types_by_code: DatedRows
     type_bits: npt.NDArray[np.uint8]
+    codes: Int64s
+    """The codes that are add-ons in any release."""
 
     @classmethod
     def open(cls, snapshot: Snapshot) -> "AddOns":
@@ -177,6 +180,7 @@ class AddOns:
                 types["type_key"], types["type_effective"], types["type_deletion"], known.depth
             ),
             type_bits=types["type_bits"],
+            codes=distinct_values(code_of(types["type_key"])),
         )
 
     @property
@@ -187,6 +191,10 @@ class AddOns:
     def release_at(self, day: Dates) -> Ordinals:
         """Return the release in force on each day, -1 where there is none."""
         return self.releases.at(day)
+
+    def hold(self, code: Integers) -> Bools:
+        """Return which codes are add-ons in any release."""
+        return np.isin(code, self.codes)
 
     def types(self, code: Integers, day: Dates) -> npt.NDArray[np.uint8]:
         """Return the TYPE_ and CONTRACTOR_DEFINED bits of each code's live rows; 0: no add-on."""

@@ -60,3 +60,11 @@ def test_rows_of_very_many_values_are_paired():
 
     assert np.array_equal(place, values)
     assert np.array_equal(at, values[::-1])
+
+
+def test_no_day_is_equal_to_no_day():
+    days = np.array(["2025-01-01", "NaT", "2025-01-02"], "datetime64[D]")
+
+    place, at = equal_rows([days], [days[1:]])
+
+    assert list(zip(place.tolist(), at.tolist(), strict=True)) == [(1, 0), (2, 1)]
