@@ -7,6 +7,7 @@ import uvloop
 from engine.reference import SnapshotError
 from server.app import lone_errors, serve, serve_here
 from server.children import READY
+from server.cores import CORE_FLAG, keep_to
 from server.settings import Settings
 from server.supervisor import WORKER_FLAG
 from server.telemetry import configure_logging
@@ -14,9 +15,12 @@ from server.telemetry import configure_logging
 
 def main() -> None:
     """Serve until told to stop; as one of several workers where the supervisor says so."""
+    arguments = sys.argv[1:]
     try:
+        if CORE_FLAG in arguments:
+            keep_to(int(arguments[arguments.index(CORE_FLAG) + 1]))
         settings = Settings.from_environment()
-        if WORKER_FLAG in sys.argv[1:]:
+        if WORKER_FLAG in arguments:
             uvloop.run(_serve_as_worker(settings))
         else:
             uvloop.run(serve(settings, say_ready))

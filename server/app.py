@@ -1,7 +1,6 @@
 """The wiring: settings, engine, model, service; and the same backwards."""
 
 import asyncio
-import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -30,6 +29,7 @@ from server.fee_metrics import FeeMetrics
 from server.fees import open_fees
 from server.gather import Gatherer
 from server.history import HistoryClient
+from server.memory import collect_rarely, keep_freed_memory
 from server.metrics import Metrics
 from server.model_metrics import ModelMetrics
 from server.model_start import opened_models
@@ -46,7 +46,6 @@ from server.telemetry import configure_logging, configure_tracing
 
 _LOG: Final = structlog.get_logger("server.app")
 
-_COLLECT_AFTER_OBJECTS: Final = 10_000
 _SWITCH_S: Final = 0.0002
 """How soon the engine's thread hands over to the event loop, when that has something to do.
 
@@ -129,7 +128,8 @@ async def serve_here(
             metrics=metrics,
             claims=claims,
         )
-        _collect_rarely()
+        keep_freed_memory()
+        collect_rarely()
         sys.setswitchinterval(_SWITCH_S)
         async with serving(settings, parts, share_port=share_port) as service:
             with monitored(settings.metrics_listen, registry):
@@ -149,17 +149,6 @@ def _engines(folder: Path) -> tuple[Engines, Fingerprint]:
     """Open the tables; nothing but the engine keeps them, so that they end with its last pass."""
     opened = open_tables(folder)
     return Engines(Engine.with_all_rules(opened.reference)), opened.fingerprint
-
-
-def _collect_rarely() -> None:
-    """Leave what was loaded for good out of garbage collection, and collect the rest rarely.
-
-    What a pass makes ends with it, hardly any of it in a cycle. To look at a hundred thousand new
-    objects at once stopped the event loop for 40 to 200 ms.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
 
 
 async def _until_stopped(

@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the port; one core each."""
 
+    pin_workers: bool | None = None
+    """Whether each worker keeps to a core of its own, in turn where there are fewer cores; left
+    out, where there is just one worker for each core that the process may use."""
+
     reference: Path
     """Folder made by `claimgate reference build`, or a link to one; other tables take its place."""
 

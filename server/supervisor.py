@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from server.children import Child, kept, on_hangup, until_stopped
+from server.cores import CORE_FLAG, cores_of
 from server.embedded_model import model_at
 from server.monitoring import monitored
 from server.ports import held_port
@@ -31,6 +32,7 @@ async def supervise(
     SIGHUP is passed on: each worker looks for new tables by itself.
     """
     workers: list[Child] = []
+    cores = cores_of(settings.workers, pinned=settings.pin_workers)
 
     def hang_up() -> None:
         for worker in workers:
@@ -46,17 +48,22 @@ async def supervise(
             workers += [
                 Child(
                     f"worker {number}",
-                    ("-m", "server", WORKER_FLAG),
+                    ("-m", "server", WORKER_FLAG, *_on(core)),
                     _environment(settings, address, model_address, folder),
                     on_exit=lambda pid: _forget(pid, folder),
                 )
-                for number in range(settings.workers)
+                for number, core in enumerate(cores)
             ]
             async with kept(workers, settings.drain_ms / 1000 + _STOP_MARGIN_S):
-                _LOG.info("serving", address=address, workers=settings.workers, pid=os.getpid())
+                facts = {"workers": settings.workers, "pid": os.getpid(), "cores": cores}
+                _LOG.info("serving", address=address, **facts)
                 ready(address)
                 await until_stopped(with_parent=with_parent)
     _LOG.info("stopped")
+
+
+def _on(core: int | None) -> tuple[str, ...]:
+    return () if core is None else (CORE_FLAG, str(core))
 
 
 def _environment(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import urllib.request
@@ -94,6 +95,27 @@ async def test_workers_share_a_port_their_metrics_and_their_end(snapshot, claims
     assert '"engine": "ok"' in ready
     assert code == 0
     assert not any(child.is_running() for child in workers.values())
+
+
+def cores_of_threads(pid: int) -> set[tuple[int, ...]]:
+    """Return the cores that the threads of a process may run on."""
+    return {
+        tuple(os.sched_getaffinity(int(thread.name)))
+        for thread in Path(f"/proc/{pid}/task").iterdir()
+    }
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system does not let a process choose a core"
+)
+async def test_every_thread_of_a_worker_keeps_to_its_core(snapshot, started):
+    allowed = sorted(os.sched_getaffinity(0))
+
+    async with started(snapshot, workers="2", pin_workers="true") as service:
+        found = [cores_of_threads(pid) for pid in service.children]
+
+    assert all(len(cores) == 1 for cores in found)
+    assert set().union(*found) == {(core,) for core in allowed[:2]}
 
 
 @pytest.fixture(scope="module")

@@ -127,3 +127,14 @@ async def test_a_batch_is_watched_and_cancelled_while_it_runs(settings, started)
     assert heard[-1].claims_by_status["cancelled"] == done.cancelled_count
     assert sum(heard[-1].claims_by_decision.values()) == summary.loaded
     await staging.close()
+
+
+async def test_messages_of_more_entries_than_the_service_takes_are_cut(settings, started):
+    staging = await asyncpg.connect(settings.staging_url)
+    claims = [claim(f"C{n}", person_id=f"M{n}") for n in range(400)]
+    await source.stage_claims(staging, settings.vault(), "demo", map(Submitted, claims))
+    async with started(prepared_snapshot(), message_entries_max="150") as process:
+        summary = await run(settings.model_copy(update={"service_address": process.address}))
+
+    assert (summary.loaded, summary.failed) == (400, 0)
+    await staging.close()
