@@ -297,7 +297,15 @@ async def record_problems(
 
 # One loader of a tenant leases at a time, for some milliseconds: so none is left without because
 # another has just locked what it looked at.
-LOCK_QUEUE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('claimgate.lease|' || $1, 0))"
+#
+# Pages cost nothing from here on, rows do: an index of what waits that was large yesterday and is
+# nearly empty now looks to the planner as if each look-up read all of it, and it read all rows of
+# the tenant for each claim instead.
+LOCK_QUEUE: Final = """
+SELECT pg_advisory_xact_lock(hashtextextended('claimgate.lease|' || $1, 0)),
+    set_config('enable_seqscan', 'off', true), set_config('seq_page_cost', '0', true),
+    set_config('random_page_cost', '0', true)
+"""
 
 # Urgent claims go first, and with them, so that none waits for ever, those that wait longest: the
 # oldest of each priority are few look-ups in the index of the queue, and of these the oldest are

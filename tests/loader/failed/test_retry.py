@@ -14,6 +14,15 @@ from loader.source import Submitted, tenant_transaction
 from tests.loader.failed.conftest import count
 
 
+async def _give_reason(production, tenant, field, code):
+    """Let a tenant's failed claims have failed for this."""
+    await production.execute(
+        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
+        tenant,
+        json.dumps([{"field": field, "code": code, "message": "is at fault"}]),
+    )
+
+
 async def test_a_failure_says_what_is_at_stake(failing, failed, make_claim):
     await failing(make_claim("reject-1", lines=3), "poison-1")
 
@@ -101,11 +110,7 @@ async def test_a_repaired_claim_is_loaded_under_its_own_key_and_linked(
     claim = make_claim("reject-1")
     claim.lines[1].line_number = 1
     await failing(claim)
-    await production.execute(
-        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
-        tenant,
-        json.dumps([{"field": "lines[1].line_number", "code": "V08", "message": "repeats"}]),
-    )
+    await _give_reason(production, tenant, "lines[1].line_number", "V08")
     [row] = await failed()
     heal()
 
@@ -131,11 +136,7 @@ async def test_a_repaired_claim_that_fails_again_stays_one_row(
 ):
     claim = make_claim("reject-1", total_charge_cents=0)
     await failing(claim)
-    await production.execute(
-        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
-        tenant,
-        json.dumps([{"field": "total_charge_cents", "code": "V05", "message": "is not"}]),
-    )
+    await _give_reason(production, tenant, "total_charge_cents", "V05")
     [row] = await failed()
 
     async def apply(connection):
@@ -154,11 +155,7 @@ async def test_steps_of_the_settings_are_applied_by_themselves_and_once(
 ):
     claim = make_claim("reject-1")
     await failing(claim)
-    await production.execute(
-        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
-        tenant,
-        json.dumps([{"field": "lines[1].line_number", "code": "V08", "message": "repeats"}]),
-    )
+    await _give_reason(production, tenant, "lines[1].line_number", "V08")
     settings = settings.model_copy(update={"repair_steps": ("renumber_lines",)})
 
     await run(settings)
@@ -286,11 +283,7 @@ async def test_a_repair_that_equals_what_the_submitter_sent_and_failed_too_comes
     twice.lines[1].line_number = 1
     await failing(twice)
     await failing(once)
-    await production.execute(
-        "UPDATE failed_claims SET reasons = $2 WHERE tenant_id = $1",
-        tenant,
-        json.dumps([{"field": "lines[1].line_number", "code": "V08", "message": "repeats"}]),
-    )
+    await _give_reason(production, tenant, "lines[1].line_number", "V08")
     first, second = await failed()
 
     async def apply(connection):
