@@ -8,8 +8,8 @@ from loader.bench.loads import middle, stream
 from loader.bench.workload import batches, claims, requests
 from loader.service import running_service
 
-_STREAMS: Final = 32
-_WINDOW: Final = 64
+_STREAMS: Final = 64
+_WINDOW: Final = 256
 
 
 async def measure_single(snapshot: Path, *, count: int, runs: int, workers: int) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from loader.bench.loads import call_at, percentiles_ms, stream
+from loader.bench.loads import call_at, call_in_turn, percentiles_ms
 from loader.bench.machine import rss_mb
-from loader.bench.workload import batches, claims, requests
+from loader.bench.workload import batches, claims
 from loader.service import running_service
 
 _MESSAGE_CLAIMS: Final = 256
 _CLAIMS: Final = 20_480
+_CALLERS: Final = 16
+_CAPACITY_S: Final = 5.0
 _SHARE: Final = 0.7
 _SETTLE_SHARE: Final = 0.25
 """Part of the time that is left out of the slope: caches fill, and the heap finds its size."""
@@ -32,16 +34,21 @@ async def measure_soak(snapshot: Path, *, workers: int, seconds: float) -> dict[
         seconds: For how long.
     """
     sent = batches(claims(_CLAIMS), _MESSAGE_CLAIMS)
-    wire = requests(sent)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
         async with running_service(snapshot, log, workers=workers) as service:
-            await stream(service.address, wire, _MESSAGE_CLAIMS)
-            capacity = (await stream(service.address, wire, _MESSAGE_CLAIMS)).claims_per_s
+            await call_in_turn(service.address, sent, seconds=1.0, callers=_CALLERS)
+            calls_per_s = await call_in_turn(
+                service.address, sent, seconds=_CAPACITY_S, callers=_CALLERS
+            )
             seen: list[tuple[float, float]] = []
             watching = asyncio.create_task(_watch(service.pid, seen))
             calls = await call_at(
-                service.address, sent, rate=_SHARE * capacity / _MESSAGE_CLAIMS, seconds=seconds
+                service.address,
+                sent,
+                rate=_SHARE * calls_per_s,
+                seconds=seconds,
+                connections=_CALLERS,
             )
             watching.cancel()
     settled = seen[int(len(seen) * _SETTLE_SHARE) :]
@@ -52,7 +59,7 @@ async def measure_soak(snapshot: Path, *, workers: int, seconds: float) -> dict[
         "rss_comes_and_goes_mb": round(float(np.ptp(megabytes)), 1),
         "rss_mb": round(float(megabytes[-1]), 1),
         "claims_per_s": round(len(calls.answered_s) * _MESSAGE_CLAIMS / calls.seconds),
-        "capacity_claims_per_s": round(capacity),
+        "capacity_claims_per_s": round(calls_per_s * _MESSAGE_CLAIMS),
         "refused_calls": len(calls.refused_s),
         "failed_calls": calls.failed,
         **percentiles_ms(calls.answered_s),

@@ -5,22 +5,21 @@ import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import Any, Final
 
 from claimgate.client import Client
-from claimgate.v1 import scoring_service_pb2
 
+from loader.bench.loads import stream
 from loader.bench.machine import rss_mb_each
 from loader.bench.workload import batches, claims, requests
 from loader.service import free_address, running_service
 
-_CONNECTIONS: Final = 8
-"""More than workers: the system spreads connections over processes by hash, not evenly."""
-_WINDOW: Final = 4
+_RUN_S: Final = 3.0
+"""Length of a run: long enough that the first and the last passes, which are short, do not count.
+"""
 
 
 async def measure_stream(
@@ -32,11 +31,12 @@ async def measure_stream(
 
     Args:
         snapshot: Folder of the reference snapshot.
-        count: Claims in each run.
+        count: Claims that are sent over and over.
         runs: Runs of each; the three alternate, and the figures are medians.
         workers: Processes of the service, and of the echo server.
         message_claims: Claims in a message.
     """
+    count -= count % message_claims  # so that every message holds as many
     messages = batches(claims(count), message_claims)
     wire, columnar = requests(messages), requests(messages, "columns")
     with tempfile.TemporaryDirectory() as folder:
@@ -45,15 +45,19 @@ async def measure_stream(
             answers = await _answers(service.address, wire[:50])
             answer = sorted(answers, key=len)[len(answers) // 2]
             async with _echo(answer, Path(folder), workers) as echo_address:
-                await _through(service.address, wire)
-                await _through(service.address, columnar)
-                await _through(echo_address, wire)
-                ours, columns, echo = [], [], []
-                for _ in range(runs):
-                    ours.append(count / await _through(service.address, wire))
-                    columns.append(count / await _through(service.address, columnar))
-                    echo.append(count / await _through(echo_address, wire))
+                measured = (
+                    (service.address, wire),
+                    (service.address, columnar),
+                    (echo_address, wire),
+                )
+                rates: list[list[float]] = [[], [], []]
+                for run in range(runs + 1):
+                    for found, (address, sent) in zip(rates, measured, strict=True):
+                        streamed = await stream(address, sent, message_claims, seconds=_RUN_S)
+                        if run:  # the first of each only warms up
+                            found.append(streamed.claims_per_s)
             memory = rss_mb_each(service.pid)
+    ours, columns, echo = rates
     return {
         "row_claims_per_s": round(median(ours)),
         "columnar_claims_per_s": round(median(columns)),
@@ -68,6 +72,7 @@ async def measure_stream(
         "workers": workers,
         "claims": count,
         "runs": runs,
+        "run_s": _RUN_S,
     }
 
 
@@ -79,27 +84,6 @@ async def _answers(address: str, wire: Sequence[bytes]) -> list[bytes]:
             answer.ClearField("sequence")
             answers.append(answer.SerializeToString())
     return answers
-
-
-async def _through(address: str, wire: Sequence[bytes]) -> float:
-    """Send all messages over several connections; return the seconds until the last answer."""
-    async with AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(Client(address)) for _ in range(_CONNECTIONS)]
-        started = perf_counter()
-        answered = await asyncio.gather(
-            *(_drain(client, wire[n::_CONNECTIONS]) for n, client in enumerate(clients))
-        )
-        elapsed = perf_counter() - started
-    if sum(answered) != len(wire):
-        raise RuntimeError(f"{len(wire)} messages sent, {sum(answered)} answered; see the log")
-    return elapsed
-
-
-async def _drain(client: Client, wire: Sequence[bytes]) -> int:
-    count = 0
-    async for answer in client.score(wire, window=_WINDOW):
-        count += isinstance(answer, scoring_service_pb2.MessageResult)
-    return count
 
 
 @asynccontextmanager

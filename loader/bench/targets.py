@@ -67,6 +67,7 @@ TARGETS: Final = (
         5,
         at_most=True,
     ),
+    Target("load step beside a bare COPY", lambda f: f["pipeline"]["copy_ratio"], 0.6),
     Target("goodput at three times the capacity", lambda f: f["overload"]["goodput_ratio"], 0.9),
     Target(
         "refused within, p99 ms",
