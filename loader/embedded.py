@@ -86,6 +86,8 @@ _CONF: Final = """
 # ClaimGate: room for a load, and fewer checkpoints in it
 shared_buffers = 256MB
 max_wal_size = 4GB
+# A new file of the log is written twice, one that is taken again once
+min_wal_size = 1GB
 checkpoint_timeout = 15min
 # What a constraint refuses would otherwise stand in the server's log, with its values
 log_error_verbosity = terse

@@ -21,7 +21,7 @@ import asyncpg
 
 from loader.batch import Batch
 from loader.link import Link
-from loader.load_tables import ROWS, by_key, stream_rows
+from loader.load_tables import ROWS, by_key, prepare, stream_rows
 from loader.rows import LoadClaim, Owner
 from loader.sink import Sink
 from loader.source import rows_of, tenant_transaction
@@ -148,6 +148,7 @@ async def _step(
         sinks = []
         for _ in range(connections):
             link = await stack.enter_async_context(Link(url, attempts=1))
+            await link.run(prepare)  # once in a loader's life; the plain tables are there as well
             sinks.append(Sink(link, tenant, stream=stream))
         return await _all_done(batches, [sink.load for sink in sinks], processor_s)
 

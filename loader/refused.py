@@ -57,7 +57,7 @@ def without(
     claims: list[LoadClaim], gone: Sequence[FailedClaim] | Sequence[LoadClaim]
 ) -> list[LoadClaim]:
     """Return the claims whose keys are not those of others."""
-    keys = {(each.leased.claim_id, each.leased.claim_version) for each in gone}
+    keys = set(map(key_of, gone))
     return [item for item in claims if key_of(item) not in keys] if keys else claims
 
 

@@ -101,7 +101,7 @@ class LoaderSettings(StagingSettings):
     load_connections: int = Field(default=2, ge=1, le=16)
     """Batches that are loaded at a time, each over a connection of its own."""
 
-    batches_waiting_max: int = Field(default=8, ge=1)
+    batches_waiting_max: int = Field(default=2, ge=1)
     """Scored batches that wait for the database before scoring pauses."""
 
     lease_claims: int = Field(default=5_000, ge=1, le=100_000)
@@ -122,7 +122,7 @@ class LoaderSettings(StagingSettings):
     message_bytes_sent_max: int = Field(default=3_000_000, ge=1_000)
     """Most bytes in one message; only a member with more than this is cut."""
 
-    messages_waiting_max: int = Field(default=256, ge=1)
+    messages_waiting_max: int = Field(default=50, ge=1)
     """Messages that wait for the service before leasing pauses."""
 
     database_attempts: int = Field(default=5, ge=1)

@@ -73,7 +73,7 @@ def each_key_once(claims: list[LoadClaim]) -> tuple[list[LoadClaim], list[LoadCl
     return (list(first.values()), twice) if twice else (claims, twice)
 
 
-def key_of(item: LoadClaim) -> Key:
+def key_of(item: LoadClaim | FailedClaim) -> Key:
     """Return the key of a claim within its tenant."""
     return item.leased.claim_id, item.leased.claim_version
 

@@ -31,7 +31,7 @@ _STAGED_AT_ONCE: Final = 2_000
 
 @dataclass
 class Acknowledged:
-    """Which claims a loader was told are stored."""
+    """Which claims a loader was told are stored, in production or as failed."""
 
     keys: set[Key] = field(default_factory=set)
     batches: int = 0
@@ -51,6 +51,7 @@ class _Noting:
     async def load(self, batch: Batch) -> Loaded:
         loaded = await self.sink.load(batch)
         self.acknowledged.keys.update(map(key_of, batch.claims))
+        self.acknowledged.keys.update(map(key_of, batch.failed))
         self.acknowledged.batches += 1
         self.acknowledged.more.set()
         return loaded
@@ -77,8 +78,8 @@ async def kill_postgres(
     acknowledged = Acknowledged()
     outcome = Outcome()
     await world.stage(_STAGED_AT_ONCE)
-    loading = asyncio.create_task(_load_until(world, acknowledged, outcome, lambda: over))
     over = False
+    loading = asyncio.create_task(_load_until(world, acknowledged, outcome, lambda: over))
     try:
         while outcome.kills < kills:
             if len(world.claims) - len(acknowledged.keys) < _STAGED_AT_ONCE // 2:
@@ -89,8 +90,10 @@ async def kill_postgres(
             outcome.kills += 1
             await postgres.start()
         await world.stage(max(0, claims - len(world.claims)))
-    finally:
-        over = True
+    except BaseException:
+        loading.cancel()
+        raise
+    over = True
     await loading
     outcome.acknowledged = len(acknowledged.keys)
     found = await world.audit()
@@ -116,7 +119,9 @@ async def _load_until(
     world: World, acknowledged: Acknowledged, outcome: Outcome, over: Callable[[], bool]
 ) -> None:
     """Run loaders, a new one where the last could not go on, until all is loaded."""
-    while True:
+    task = asyncio.current_task()
+    # Asked, not only caught: a connection that is lost meanwhile takes the cancellation's place.
+    while task is not None and not task.cancelling():
         last = over()
         try:
             await run(world.settings(), open_sink=acknowledged.sink)

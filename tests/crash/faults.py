@@ -26,7 +26,7 @@ from tests.crash.world import World
 from tests.killable import ModelProcess
 from tests.loader.conftest import Scorer
 
-SHARE: Final = 0.05
+ONE_OF: Final = 20
 SIZES: Final[dict[str, Any]] = {
     "lease_s": 5.0,
     "attempts_max": 1_000_000,
@@ -39,20 +39,41 @@ _RUNS_MAX: Final = 200
 _PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 
 
+class Losses:
+    """Says which answers are lost: one of each twenty, at a place that chance draws.
+
+    So that few answers lose some too, which a chance of 0.05 for each of them does not promise.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._until_lost = chance.randrange(ONE_OF)
+        self._until_next = ONE_OF
+        self.count = 0
+
+    def next(self) -> bool:
+        """Return whether the answer that is due is lost, and count it."""
+        if not self._until_next:
+            self._until_lost = self._chance.randrange(ONE_OF)
+            self._until_next = ONE_OF
+        lost = not self._until_lost
+        self._until_lost -= 1
+        self._until_next -= 1
+        self.count += lost
+        return lost
+
+
 @dataclass
 class LossyScorer(Scorer):
     """Answers, but of so many messages the answer is lost: the stream breaks where it was due."""
 
-    chance: random.Random = field(default_factory=random.Random)
-    share: float = SHARE
-    lost: int = 0
+    losses: Losses = field(default_factory=lambda: Losses(random.Random()))
 
     async def ScoreClaims(  # noqa: N802  the API's name
         self, requests: Any, context: Any
     ) -> AsyncIterator[scoring_service_pb2.ScoreClaimsResponse]:
         async for response in super().ScoreClaims(requests, context):
-            if self.chance.random() < self.share:
-                self.lost += 1
+            if self.losses.next():
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "connection lost")
             yield response
 
@@ -72,13 +93,15 @@ class Outcome:
     """Claims that do not say so, or say so and have it."""
 
 
-async def load_over_lossy_lines(world: World, scorer: LossyScorer, claims: int) -> Outcome:
+async def load_over_lossy_lines(
+    world: World, scorer: LossyScorer, commits: Losses, claims: int
+) -> Outcome:
     """Load so many claims while answers of both databases and the service are lost."""
     await world.stage(claims)
     outcome = Outcome()
 
     def decide() -> Cut | None:
-        return "after" if scorer.chance.random() < SHARE else None
+        return "after" if commits.next() else None
 
     async with proxied(world.server, decide) as proxy:
         plain = world.settings()
@@ -88,7 +111,7 @@ async def load_over_lossy_lines(world: World, scorer: LossyScorer, claims: int) 
         }
         outcome.restarts_of_the_loader = await _run_until_done(world, urls)
     outcome.commits, outcome.commits_lost = proxy.commits, len(proxy.cuts)
-    outcome.answers_lost = scorer.lost
+    outcome.answers_lost = scorer.losses.count
     return outcome
 
 
@@ -111,9 +134,8 @@ class LossyModel(grpc.GenericRpcHandler):
     """Stands before a model server; of so many predictions the answer is lost."""
 
     channel: grpc.aio.Channel
-    chance: random.Random
-    share: float = 0.0
-    lost: int = 0
+    losses: Losses
+    losing: bool = False
 
     def service(self, call: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         method = call.method
@@ -123,8 +145,7 @@ class LossyModel(grpc.GenericRpcHandler):
                 answer = await self.channel.unary_unary(method)(request)
             except grpc.aio.AioRpcError as error:
                 await context.abort(error.code(), error.details() or "")
-            if method == _PREDICT and self.chance.random() < self.share:
-                self.lost += 1
+            if method == _PREDICT and self.losing and self.losses.next():
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "connection lost")
             return answer
 
@@ -132,13 +153,13 @@ class LossyModel(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def lossy_model(chance: random.Random) -> AsyncIterator[tuple[LossyModel, str]]:
+async def lossy_model(losses: Losses) -> AsyncIterator[tuple[LossyModel, str]]:
     """Serve the shipped model behind a line that loses answers, once it is told to."""
     model = ModelProcess()
     await model.start()
     server = grpc.aio.server()
     async with grpc.aio.insecure_channel(model.address) as channel:
-        lossy = LossyModel(channel, chance)
+        lossy = LossyModel(channel, losses)
         server.add_generic_rpc_handlers((lossy,))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
@@ -152,10 +173,10 @@ async def lossy_model(chance: random.Random) -> AsyncIterator[tuple[LossyModel, 
 async def load_over_a_lossy_model(world: World, claims: int, seed: int, log: Path) -> Outcome:
     """Load claims through the real service, whose model's answers are lost now and then."""
     await world.stage(claims)
-    async with lossy_model(random.Random(seed)) as (model, address):
+    async with lossy_model(Losses(random.Random(seed))) as (model, address):
         environment = {"CLAIMGATE_MODEL_ADDRESS": address, "CLAIMGATE_BATCH_CLAIMS_MAX": "16"}
         async with running_service(prepared_snapshot(), log, environment=environment) as service:
-            model.share = SHARE
+            model.losing = True
             world.service_address = service.address
             await _run_until_done(world, {"message_claims": "16"})
     production = await asyncpg.connect(world.server.superuser_url(embedded.PRODUCTION))
@@ -169,7 +190,7 @@ async def load_over_a_lossy_model(world: World, claims: int, seed: int, log: Pat
     says = [any(why.startswith("model") for why in each.degraded) for each in results]
     missing = [not each.HasField("approval_probability") for each in results]
     return Outcome(
-        model_answers_lost=model.lost,
+        model_answers_lost=model.losses.count,
         degraded=sum(says),
         hidden=sum(one != other for one, other in zip(says, missing, strict=True)),
     )

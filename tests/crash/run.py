@@ -164,9 +164,12 @@ async def replayed(suite: Suite) -> None:
 
 async def answers_lost(suite: Suite) -> None:
     """Answers of both databases and the service are lost, one in twenty."""
-    async with served(faults.LossyScorer(chance=random.Random(suite.seed))) as scorer:
+    answers = faults.Losses(random.Random(suite.seed))
+    commits = faults.Losses(random.Random(suite.seed + 1))
+    claims = suite.amounts.lossy_claims
+    async with served(faults.LossyScorer(losses=answers)) as scorer:
         world = suite.world("lossy", scorer.address, faults.SIZES)
-        outcome = await faults.load_over_lossy_lines(world, scorer, suite.amounts.lossy_claims)
+        outcome = await faults.load_over_lossy_lines(world, scorer, commits, claims)
     suite.report.add(
         f"lost answers: {outcome}",
         await world.audit(),

@@ -117,7 +117,7 @@ async def test_many_bad_claims_cost_a_bounded_share_of_the_speed(own_rule, bad, 
     await poison.load_poisoned(World(*own_rule, "warm", sizes), 1_000, 0, SEED)
 
     ratios, kinds = [], min(bad, len(poison.KINDS))
-    for number in range(2):
+    for number in range(3):  # the best: other work on the machine only slows
         clean = await poison.load_poisoned(World(*own_rule, f"c{number}"), POISONED, 0, SEED)
         world = World(*own_rule, f"p{number}", sizes)
         poisoned = await poison.load_poisoned(world, POISONED, bad, SEED)
