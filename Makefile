@@ -51,13 +51,16 @@ install: $(INSTALLED) ## Install into .venv
 demo: $(INSTALLED) ## Run the main job: staging, service, production (REFERENCE=DIR, CLAIMS=N)
 	@$(BIN)/claimgate demo --claims $(CLAIMS) $(if $(REFERENCE),--reference $(REFERENCE))
 
+# Properties are tried on the same examples each time; pytest by itself draws new ones.
+SAME_EXAMPLES := --hypothesis-profile=ci
+
 .PHONY: test
 test: $(INSTALLED) ## Run the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m 'not full'
+	@$(BIN)/python -m pytest -q $(SAME_EXAMPLES) -n 2 --dist loadgroup -m 'not full'
 
 .PHONY: test-full
 test-full: $(INSTALLED) $(TRAINED) $(GRPCURL) ## Run the long suites too: oracle, grpcurl, TensorFlow Serving contract
-	@$(BIN)/python -m pytest -q -m full
+	@$(BIN)/python -m pytest -q $(SAME_EXAMPLES) -m full
 
 .PHONY: check
 check: $(INSTALLED) ## Format, lint, types, import contracts, API lint

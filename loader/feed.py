@@ -1,8 +1,7 @@
 """What is on its way to the service over a stream, and what waits for an answer."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
 from loader.failpoints import failpoint
 from loader.messages import Message
@@ -19,16 +18,14 @@ class Feed:
         """Take what comes in over a queue."""
         self._messages = messages
         self._failed: list[FailedClaim] = []
-        self._again: deque[Message] = deque()
         self._sequence = 0
         self.unanswered: dict[int, Message] = {}
         self.ended = False
+        """Whether everything was sent."""
 
     async def stream(self) -> AsyncIterator[bytes]:
         """Yield what the service is sent; the position is the sequence that the answer carries."""
         self._sequence = 0
-        while self._again:
-            yield self._sent(self._again.popleft())
         while not self.ended and (item := await self._messages.get()) is not None:
             if isinstance(item, FailedClaim):
                 self._failed.append(item)
@@ -42,15 +39,6 @@ class Feed:
         self._sequence += 1
         failpoint("send")
         return message.request()
-
-    def send_again(self, messages: Iterable[Message]) -> None:
-        """Put messages first in line for the next stream."""
-        self._again.extend(messages)
-
-    @property
-    def empty(self) -> bool:
-        """Whether everything was sent, and nothing is to be sent again."""
-        return self.ended and not self._again
 
     def take_failed(self) -> list[FailedClaim]:
         """Hand over the claims that failed before they could be sent."""

@@ -4,8 +4,8 @@ A claim that every call fails on which it is in is found and set aside; the othe
 """
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -33,6 +33,9 @@ _FAULT_OF_A_CLAIM: Final = frozenset(
     }
 )
 """What one claim can cause for the whole call: its message is then cut until it stands alone."""
+
+_CALLS_AT_A_TIME: Final = 4
+"""Calls under way for messages that a stream left without an answer."""
 
 _OVERLOADED_MAX: Final = 20
 """How often a call is repeated that the service was too full for."""
@@ -99,7 +102,7 @@ class ScoreStep:
         """Score all messages, up to their end, and pass the answers on in batches."""
         self._batches = batches
         feed = Feed(messages)
-        while not feed.empty:
+        while not feed.ended:
             await self._score_stream(feed)
             for failed in feed.take_failed():
                 await self._set_aside(failed)
@@ -107,26 +110,34 @@ class ScoreStep:
         await batches.put(None)
 
     async def _score_stream(self, feed: Feed) -> None:
-        """Score over one stream; where a claim ends it, find that one, and send the rest again."""
+        """Score over one stream; where a claim ends it, find that one among what is unanswered."""
         try:
             async for answer in self._client.score(feed.stream()):
                 await self._settle(feed.unanswered.pop(answer.sequence), answer)
         except CallError as error:
             if not _fault_of_a_claim(error):
                 raise
-            unanswered = deque(feed.take_unanswered())
-            # The oldest is the first to be suspected: messages are scored about in their order.
-            while unanswered and not await self._score_apart(unanswered.popleft()):
-                pass
-            feed.send_again(unanswered)
+            await self._score_each_apart(feed.take_unanswered())
         if feed.unanswered:
             raise IncompleteAnswerError(len(feed.unanswered))
 
-    async def _score_apart(self, message: Message) -> bool:
-        """Score a message by a call of its own, in halves where that fails, down to the cause.
+    async def _score_each_apart(self, messages: Iterable[Message]) -> None:
+        """Score messages by calls of their own, some at a time.
 
-        Returns whether it failed.
+        All that a stream leaves: over a new one they would be sent again at each bad claim.
         """
+        left = iter(messages)
+
+        async def score_next() -> None:
+            for message in left:
+                await self._score_apart(message)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(_CALLS_AT_A_TIME):
+                tasks.create_task(score_next())
+
+    async def _score_apart(self, message: Message) -> None:
+        """Score a message by a call of its own, in quarters where that fails, down to the cause."""
         try:
             response = await self._ask(message)
         except CallError as error:
@@ -134,12 +145,11 @@ class ScoreStep:
                 raise
             if len(message.claims) == 1:
                 await self._blame(message.claims[0], error)
-                return True
-            for half in message.halves():
-                await self._score_apart(half)
-            return True
-        await self._settle(message, response)
-        return False
+            else:
+                for part in message.quarters():
+                    await self._score_apart(part)
+        else:
+            await self._settle(message, response)
 
     async def _ask(self, message: Message) -> scoring_service_pb2.ScoreBatchResponse:
         """Score a message by one call, repeated while the service is too full for it."""

@@ -116,13 +116,13 @@ class LoaderSettings(StagingSettings):
     service_faults_max: int = Field(default=100, ge=0)
     """Claims that the service may fail on; with more, the service is at fault and the run ends."""
 
-    message_claims: int = Field(default=200, ge=1, le=2_048)
+    message_claims: int = Field(default=1_000, ge=1, le=2_048)
     """Claims in one message to the service, about; a member's claims stay together."""
 
     message_bytes_sent_max: int = Field(default=3_000_000, ge=1_000)
     """Most bytes in one message; only a member with more than this is cut."""
 
-    messages_waiting_max: int = Field(default=50, ge=1)
+    messages_waiting_max: int = Field(default=10, ge=1)
     """Messages that wait for the service before leasing pauses."""
 
     database_attempts: int = Field(default=5, ge=1)

@@ -142,7 +142,7 @@ async def _load(connection: Connection, how: _How, batch: Batch, batch_id: UUID 
         await copy(connection, stream, "load_history", claims, owner)
         failpoint("load.copied")
         stored, fresh, refused = await take_in(connection, tenant, batch_id, claims)
-        if refused and twice:  # what stands twice may be loaded in the place of what is refused
+        if len(without(twice, refused)) < len(twice):  # the next may be loaded in a refused place
             raise SetAside(refused)
         claims = without(claims, refused)
         failpoint("load.merged")

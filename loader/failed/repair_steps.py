@@ -129,7 +129,7 @@ def plain_codes(claim: Claim) -> Claim | None:
     """
     repaired = _copy(claim)
     for diagnosis in repaired.diagnoses:
-        diagnosis.code = _plain(diagnosis.code).replace(".", "")
+        diagnosis.code = _plain(diagnosis.code.replace(".", ""))
     for procedure in repaired.icd_procedures:
         procedure.code = _plain(procedure.code)
     for line in repaired.lines:

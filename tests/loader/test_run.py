@@ -137,6 +137,18 @@ async def test_one_poisoned_claim_costs_itself_only(
     assert (row["claim_id"], row["failure_category"]) == ("poison-1", "service_fault")
 
 
+async def test_each_message_with_a_poisoned_claim_is_sought_through_once(
+    settings, stage, statuses, make_claim, scorer
+):
+    await stage(*(make_claim(f"poison-{n}" if n % 10 == 3 else f"ok-{n}") for n in range(100)))
+
+    await run(settings)
+
+    assert await statuses() == {"completed": 90, "failed": 10}
+    # The stream, perhaps once more; the whole message, a quarter, alone: not once a bad claim.
+    assert max(scorer.calls.values()) <= 5
+
+
 async def test_a_service_that_fails_on_everything_ends_the_run(
     settings, stage, statuses, make_claim
 ):

@@ -15,6 +15,7 @@ from loader import embedded, rows, sink
 from loader.batch import Batch, BatchConflictError, CountMismatchError, SinkError
 from loader.failed.words import Category
 from loader.link import Link
+from loader.load_tables import ROWS, stream_rows
 from loader.opened import Opened, facts_of
 from loader.sink import Sink
 from loader.source import Leased
@@ -456,3 +457,22 @@ async def test_a_claim_that_stands_twice_is_loaded_in_the_place_of_the_refused_o
 
     assert loaded.loaded == 1
     assert await count(production, tenant, "claims") == 1
+
+
+async def test_a_claim_that_stands_twice_beside_a_refused_one_has_nothing_sent_again(
+    link, scored, production, tenant
+):
+    sent = []
+
+    async def noted(table, claims, owner):
+        sent.append(table)
+        async for part in stream_rows(table, claims, owner):
+            yield part
+
+    refused = scored("C1", service_to_date="2025-10-01")
+    batch = Batch([refused, scored("C2", content=b"a"), scored("C2", content=b"b")])
+    loaded = await Sink(link, tenant, stream=noted).load(batch)
+
+    assert (loaded.loaded, len(loaded.failed)) == (1, 2)
+    assert sorted(sent) == sorted(ROWS)
+    assert await count(production, tenant, "failed_claims") == 2

@@ -2,7 +2,7 @@
 
 import pytest
 from claimgate.v1 import claim_pb2
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from loader.failed.repair_steps import (
@@ -127,6 +127,7 @@ claims = st.builds(
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=list(STEPS))
 @given(claims)
+@example(claim(diagnoses=[claim_pb2.Diagnosis(code=".\rE119")]))
 def test_a_step_leaves_its_input_alone_and_has_nothing_left_to_do(step, sent):
     before = sent.SerializeToString(deterministic=True)
 
