@@ -216,6 +216,31 @@ async def test_broken_stream_is_resumed_with_what_is_unanswered(break_at):
     assert scoring.streams > len(break_at)
 
 
+async def test_stream_that_breaks_while_nothing_is_sent_loses_nothing_of_what_comes_later():
+    class Breaking(Scoring):
+        async def ScoreClaims(self, requests, context):  # noqa: N802
+            self.streams += 1
+            async for request in requests:
+                if request.HasField("batch"):
+                    message = pb.MessageResult(
+                        sequence=request.sequence, results=results_of(request.batch)
+                    )
+                    yield pb.ScoreClaimsResponse(messages=[message])
+                    if self.streams < 3:
+                        await asyncio.sleep(0.05)
+                        await context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    async def source():
+        for n in range(6):
+            yield batch(str(n))
+            await asyncio.sleep(0.5)  # until the client is there again
+
+    async with connected(Breaking()) as client, asyncio.timeout(10):
+        answers = [each.sequence async for each in client.score(source())]
+
+    assert answers == list(range(6))
+
+
 async def test_service_that_stays_away_is_reported():
     async with Client("127.0.0.1:1", deadline_s=1) as client:
         with pytest.raises(CallError) as raised:

@@ -317,13 +317,18 @@ class Client:
         open_stream: Any = self._channel.stream_stream(
             _SCORE_CLAIMS, response_deserializer=scoring.ScoreClaimsResponse.FromString
         )
-        call = open_stream(sending.requests(careful=careful))
+        call = open_stream()
+        # grpcio's own writer would outlive a broken stream, and take what is meant for the next.
+        writing = asyncio.create_task(_write(call, sending.requests(careful=careful)))
         try:
             async for response in call:
                 if response.draining:
                     sending.pause()
                 yield response
         finally:
+            writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await writing
             call.cancel()
 
     async def _call(self, method: Any, request: Any) -> Any:
@@ -344,6 +349,14 @@ class Client:
             raise CallError.of(error) from None
         finally:
             call.cancel()
+
+
+async def _write(call: Any, requests: AsyncIterator[bytes]) -> None:
+    """Write requests to a stream up to their end; where it breaks, its reader says why."""
+    with suppress(AioRpcError, asyncio.InvalidStateError):
+        async for request in requests:
+            await call.write(request)
+        await call.done_writing()
 
 
 def _stamp(moment: datetime | None) -> Timestamp | None:
