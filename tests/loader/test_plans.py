@@ -24,8 +24,8 @@ def nodes(plan):
         yield from nodes(each)
 
 
-async def plan_of(connection, statement, *values):
-    """Return the indexes that a plan uses, and the tables that it reads from end to end."""
+async def explain(connection, statement, *values):
+    """Return the plan of a statement, as the planner's tree of nodes."""
     # Types of the values are the statement's own: prepared first, explained as it would be run.
     types = [each.name for each in (await connection.prepare(statement)).get_parameters()]
     casts = [f"${place}::{name}" for place, name in enumerate(types, 1)]
@@ -33,7 +33,12 @@ async def plan_of(connection, statement, *values):
     for place in range(len(casts), 0, -1):
         explained = explained.replace(f"${place}", f"({casts[place - 1]})")
     [row] = await connection.fetch(f"EXPLAIN (FORMAT JSON) {explained}", *values)
-    found = list(nodes(json.loads(row[0])[0]["Plan"]))
+    return json.loads(row[0])[0]["Plan"]
+
+
+async def plan_of(connection, statement, *values):
+    """Return the indexes that a plan uses, and the tables that it reads from end to end."""
+    found = list(nodes(await explain(connection, statement, *values)))
     indexes = {each["Index Name"] for each in found if "Index Name" in each}
     whole = {each["Relation Name"] for each in found if each["Node Type"] == "Seq Scan"}
     return indexes, {table for table in whole if not table.endswith("_default")}
@@ -112,26 +117,21 @@ async def test_statements_of_the_queue_use_their_indexes(links, tenant, postgres
         assert not whole & {"claims", "claim_states"}, name
 
 
-async def test_queue_that_was_large_and_is_nearly_empty_is_still_read_by_its_indexes(
-    links, staging, postgres, vault, tenant, make_claim
-):
-    await stage(staging, vault, tenant, (make_claim(f"C-{n}") for n in range(4_000)))
-    admin = await asyncpg.connect(postgres.superuser_url(embedded.STAGING))
-    await admin.execute("DELETE FROM claim_states WHERE staging_id % 1000 <> 0")
-    await admin.execute("VACUUM ANALYZE claim_states")  # few entries in many pages
-    await admin.close()
-    new = f"{tenant}-new"
-    await stage(staging, vault, new, (make_claim(f"C-{n}") for n in range(100)))
-
+@pytest.mark.usefixtures("loaded")
+async def test_number_of_pages_says_nothing_on_how_the_queue_is_read(links, tenant):
+    # An index that was large and is nearly empty has many pages until it is built anew, and each
+    # look-up seems to read a share of them. How many there are here depends on what vacuum could
+    # reach, so it is the price of a page that goes up.
     connection = links[embedded.STAGING]
+    await connection.execute("SET LOCAL enable_seqscan = off")
+    await connection.execute("SET LOCAL random_page_cost = 1000000")
     statement, values, expected = STAGING["lend"]
-    believed, _ = await plan_of(connection, statement, new, *values)
-    await connection.execute(source.LOCK_QUEUE, new)
-    indexes, _ = await plan_of(connection, statement, new, *values)
-    await analyze(postgres, embedded.STAGING)  # for the tests that follow
+    alone = await explain(connection, statement, tenant, *values)
+    await connection.execute(source.LOCK_QUEUE, tenant)
+    locked = await explain(connection, statement, tenant, *values)
 
-    assert not expected <= believed  # what the planner does by itself
-    assert expected <= indexes
+    assert alone["Total Cost"] > 1_000_000 > locked["Total Cost"]
+    assert expected <= {each.get("Index Name") for each in nodes(locked)}
 
 
 @pytest.mark.usefixtures("loaded")
