@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 import stat
 import tempfile
@@ -18,6 +17,7 @@ from loader.storage.manifest import ManifestError
 from loader.storage.month import Month
 from loader.storage.owner import StorageError
 from loader.storage.postgres_tools import ToolError, Tools, environment, find_tools
+from tests.replicas import startable
 
 
 @pytest.fixture
@@ -241,18 +241,6 @@ def test_a_url_becomes_the_variables_of_postgres():
         environment("postgresql://me@h/claims?pool=1")
 
 
-def _to_start(base: Path, data: Path) -> Path:
-    """Copy the data to where a server may start on it; it never runs as root."""
-    shutil.copytree(base, data)
-    # The embedded server has its socket among its data, as no other has.
-    (data / ".s.PGSQL.5432.lock").unlink()
-    if os.geteuid() == 0:
-        data.parent.chmod(0o755)
-        for path in (data, *data.rglob("*")):
-            shutil.chown(path, "pgserver")
-    return data
-
-
 async def test_a_copy_of_the_server_starts_and_holds_the_same(
     postgres, database, load, contents, everything
 ):
@@ -270,7 +258,7 @@ async def test_a_copy_of_the_server_starts_and_holds_the_same(
         with pytest.raises(ManifestError, match="PG_VERSION is missing or not the file"):
             await backup.verify(place / "copy")
         version.write_text("18\n")
-        with embedded.embedded_postgres(_to_start(place / "copy" / "base", place / "data")) as copy:
+        with embedded.embedded_postgres(startable(place / "copy" / "base", place / "data")) as copy:
             connection = await asyncpg.connect(copy.superuser_url(database.name))
             after = await contents(connection)
             await connection.close()
