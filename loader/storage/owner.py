@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 SETTING: Final = "CLAIMGATE_OWNER_URL"
 BACKUP_SETTING: Final = "CLAIMGATE_BACKUP_URL"
+STAGING_SETTING: Final = "CLAIMGATE_STAGING_OWNER_URL"
 
 
 class StorageError(Exception):
@@ -31,6 +32,9 @@ class StorageSettings(BaseSettings):
 
     backup_url: str | None = Field(default=None, min_length=1, repr=False)
     """URL of the production database, as a role that reads every row (BYPASSRLS)."""
+
+    staging_owner_url: str | None = Field(default=None, min_length=1, repr=False)
+    """URL of the staging database, as the role that owns the tables, for retention of staging."""
 
 
 def owner_url(url: str | None) -> str:
@@ -49,6 +53,11 @@ def backup_url(url: str | None) -> str:
         ValueError: Neither is there.
     """
     return _named(url or _settings().backup_url, BACKUP_SETTING, "a role with BYPASSRLS")
+
+
+def staging_owner_url(url: str | None) -> str | None:
+    """Return the URL that was given, or that of the environment, or None."""
+    return url or _settings().staging_owner_url
 
 
 def _settings() -> StorageSettings:
@@ -90,7 +99,10 @@ _TRY_ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended('claimgate.sto
 _FOR_ALL: Final = "SELECT set_config('claimgate.all_tenants', 'on', false)"
 _OWNER: Final = """
 SELECT current_user AS role, r.rolname AS owner, pg_has_role(current_user, r.oid, 'USAGE') AS owns,
-    EXISTS (SELECT FROM pg_namespace WHERE nspname = 'storage') AS prepared
+    EXISTS (
+        SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+        WHERE n.nspname = 'storage' AND p.proname = 'delete_failed'
+    ) AS prepared
 FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
 WHERE c.oid = to_regclass('public.claims')
 """
@@ -101,7 +113,7 @@ async def _check(connection: asyncpg.Connection) -> None:
     found = await connection.fetchrow(_OWNER)
     if found is None or not found["prepared"]:
         raise StorageError(
-            "the database is not at revision 0008 or later; run `claimgate migrate production`"
+            "the database is not at revision 0012 or later; run `claimgate migrate production`"
         )
     if not found["owns"]:
         raise StorageError(

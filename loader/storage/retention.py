@@ -33,8 +33,9 @@ from loader.storage.archive import (
     write_part,
 )
 from loader.storage.month import Month
-from loader.storage.owner import StorageError
+from loader.storage.owner import STAGING_SETTING, StorageError
 from loader.storage.retention_policies import Action, Kind, RetentionPolicy, policies
+from loader.storage.staging import Taken, ended, take
 from loader.storage.summaries import refresh
 
 CLAIMS_AT_ONCE: Final = 1_000
@@ -51,9 +52,10 @@ class Due:
     action: Action
     keep_months: int
     claims: int
-    """Claims, or rows of the history, that no hold names."""
+    """Claims, rows of history or failed claims that no hold names; of staging all that ended."""
     held: int
-    """Those that a legal hold keeps back."""
+    """Those that a legal hold keeps back. Of staging none: what is not in production is found, and
+    kept, when claims are taken."""
 
     def facts(self) -> dict[str, Any]:
         """Return it for JSON."""
@@ -70,27 +72,56 @@ SELECT date_trunc('month', service_to_date)::date AS month, count(*) AS claims,
     count(*) FILTER (WHERE storage.is_held(h)) AS held
 FROM claim_history AS h WHERE tenant_id = $1 AND service_to_date < $2 GROUP BY 1 ORDER BY 1
 """
+_DUE_FAILED: Final = """
+SELECT date_trunc('month', resolved_at AT TIME ZONE 'UTC')::date AS month, count(*) AS claims,
+    count(*) FILTER (WHERE storage.is_held(f)) AS held
+FROM failed_claims AS f
+WHERE tenant_id = $1 AND status = 'resolved'
+    AND resolved_at < $2::date::timestamp AT TIME ZONE 'UTC'
+GROUP BY 1 ORDER BY 1
+"""
+_DUE: Final[dict[Kind, str]] = {
+    "claims": _DUE_CLAIMS,
+    "history": _DUE_HISTORY,
+    "failed": _DUE_FAILED,
+}
 
 
-async def due(connection: asyncpg.Connection, today: date) -> list[Due]:
-    """Return what is due on a day, by month."""
+async def due(
+    connection: asyncpg.Connection, today: date, staging: asyncpg.Connection | None = None
+) -> list[Due]:
+    """Return what is due on a day, by month.
+
+    Raises:
+        StorageError: A tenant has a retention of staging, and no session of staging is there.
+    """
     found = []
     for policy in await policies(connection):
         if policy.action != "keep":
-            found += await _due(connection, policy, today)
+            until = Month.of(today).after(-policy.keep_months).first
+            found += [
+                Due(policy.tenant, policy.kind, month, policy.action, policy.keep_months, *counted)
+                for month, *counted in await _months(connection, staging, policy, until)
+            ]
     return sorted(found, key=lambda each: (each.month, each.kind, each.tenant))
 
 
-async def _due(connection: asyncpg.Connection, policy: RetentionPolicy, today: date) -> list[Due]:
-    query = _DUE_CLAIMS if policy.kind == "claims" else _DUE_HISTORY
-    until = Month.of(today).after(-policy.keep_months).first
-    return [
-        Due(
-            policy.tenant, policy.kind, Month.of(row["month"]), policy.action, policy.keep_months,
-            row["claims"] - row["held"], row["held"],
+async def _months(
+    connection: asyncpg.Connection,
+    staging: asyncpg.Connection | None,
+    policy: RetentionPolicy,
+    until: date,
+) -> list[tuple[Month, int, int]]:
+    """Return months before a day with how much of a kind is due in them, and how much is held."""
+    if policy.kind != "staging":
+        rows = await connection.fetch(_DUE[policy.kind], policy.tenant, until)
+        return [(Month.of(row["month"]), row["claims"] - row["held"], row["held"]) for row in rows]
+    if staging is None:
+        raise StorageError(
+            f"{policy.tenant} has a retention of staging; set {STAGING_SETTING} to the URL of the "
+            "staging database, as the role that owns its tables"
         )
-        for row in await connection.fetch(query, policy.tenant, until)
-    ]  # fmt: skip
+    return [(month, claims, 0) for month, claims in await ended(staging, policy.tenant, until)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +129,7 @@ class Run:
     """One run of retention."""
 
     connection: asyncpg.Connection
+    staging: asyncpg.Connection | None
     folder: Path
     today: date
     step: Step
@@ -126,17 +158,18 @@ async def apply(
     folder: Path,
     today: date,
     *,
+    staging: asyncpg.Connection | None = None,
     step: Step = quietly,
     at_once: int = CLAIMS_AT_ONCE,
 ) -> list[Due]:
     """Archive and delete what is due on a day and not held; return what was due.
 
     Raises:
-        StorageError: A month is on another way, or its rows are in default partitions.
+        StorageError: A month is on another way, its rows are in default partitions, or `due`'s.
     """
-    run = Run(connection, folder, today, step, at_once, uuid4())
+    run = Run(connection, staging, folder, today, step, at_once, uuid4())
     await _finish(run)
-    found = await due(connection, today)
+    found = await due(connection, today, staging)
     for (month, kind), of_month in groupby(found, key=lambda each: (each.month, each.kind)):
         step(f"{kind} {month}")
         await _apply_month(run, month, kind, list(of_month))
@@ -158,9 +191,9 @@ async def _finish(run: Run) -> None:
 
 
 async def _apply_month(run: Run, month: Month, kind: Kind, found: Sequence[Due]) -> None:
-    if kind == "history":
+    if kind != "claims":
         for each in found:
-            await _delete_history(run, each)
+            await (_take_staged if kind == "staging" else _take)(run, each)
         return
     if await _whole(run.connection, month, found):
         await _archive_whole(run, month, found)
@@ -169,7 +202,7 @@ async def _apply_month(run: Run, month: Month, kind: Kind, found: Sequence[Due])
         if each.action == "archive":
             await _archive_tenant(run, each)
         else:
-            await _take(run, each, None)
+            await _take(run, each)
 
 
 async def _whole(connection: asyncpg.Connection, month: Month, found: Iterable[Due]) -> bool:
@@ -220,17 +253,30 @@ async def _stop_moving(connection: asyncpg.Connection, part: Part) -> None:
     await connection.execute(_MOVED, part.month.first, part.part)
 
 
-_TAKE: Final = "SELECT claims, rows FROM storage.take_claims($1, $2, $3, $4)"
+# Only claims go into a part.
+_TAKE: Final[dict[Kind, str]] = {
+    "claims": "SELECT claims, rows FROM storage.take_claims($1, $2, $4, $3)",
+    "history": """
+        SELECT deleted AS claims, deleted AS rows
+        FROM storage.delete_history($1, $2, $3) AS deleted WHERE $4::integer IS NULL
+    """,
+    "failed": """
+        SELECT claims, rows FROM storage.delete_failed($1, $2, $3) WHERE $4::integer IS NULL
+    """,
+}
 
 
-async def _take(run: Run, each: Due, part: int | None) -> None:
-    """Take a tenant's claims out of a month, into a part or away, some in each transaction."""
-    await refresh(run.connection, each.tenant)
-    month, held = each.month.first, each.held
+async def _take(run: Run, each: Due, part: int | None = None) -> None:
+    """Take what is due of a month into a part or away, some in each transaction."""
+    if each.kind == "claims":
+        await refresh(run.connection, each.tenant)
+    held = each.held
     claims = run.at_once
     while claims == run.at_once:
         async with run.connection.transaction():
-            [taken] = await run.connection.fetch(_TAKE, each.tenant, month, part, run.at_once)
+            [taken] = await run.connection.fetch(
+                _TAKE[each.kind], each.tenant, each.month.first, run.at_once, part
+            )
             claims = taken["claims"]
             if claims or held:
                 await run.record(each, claims=claims, rows=taken["rows"], held=held, part=part)
@@ -238,19 +284,21 @@ async def _take(run: Run, each: Due, part: int | None) -> None:
         run.step(f"{each.month} {each.tenant} {claims}")
 
 
-async def _delete_history(run: Run, each: Due) -> None:
-    """Delete a month of a tenant's history, some rows in each transaction."""
-    held, rows = each.held, run.at_once
-    while rows == run.at_once:
-        async with run.connection.transaction():
-            rows = await run.connection.fetchval(
-                "SELECT storage.delete_history($1, $2, $3)", each.tenant, each.month.first,
-                run.at_once,
-            )  # fmt: skip
-            if rows or held:
-                await run.record(each, claims=rows, rows=rows, held=held, part=None)
-        held = 0
-        run.step(f"{each.month} {each.tenant} {rows}")
+async def _take_staged(run: Run, each: Due) -> None:
+    """Delete claims of staging that ended in a month, where production has them."""
+
+    async def record(deleted: int, kept: int) -> None:
+        await run.record(each, claims=deleted, rows=2 * deleted, held=kept, part=None)
+
+    assert run.staging is not None  # `due` has refused  # noqa: S101
+    taken: Taken | None = Taken(0, 0, 0)
+    while taken:
+        taken = await take(
+            run.staging, run.connection, each.tenant, each.month,
+            after=taken.last, most=run.at_once, record=record,
+        )  # fmt: skip
+        if taken:
+            run.step(f"{each.month} {each.tenant} {taken.deleted}")
 
 
 async def _kept_back(run: Run, each: Due) -> None:

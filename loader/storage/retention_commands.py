@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def retention_apply(
-    *, to: Path, url: str | None = None, dry_run: bool = False, as_json: bool = False
+    *,
+    to: Path,
+    url: str | None = None,
+    staging_url: str | None = None,
+    dry_run: bool = False,
+    as_json: bool = False,
 ) -> int:
     """Archive and delete what is due by each tenant's retention, and not under a legal hold.
 
@@ -25,10 +30,12 @@ def retention_apply(
     Args:
         to: Folder of archives.
         url: The production database as its owner; left out, CLAIMGATE_OWNER_URL.
+        staging_url: The staging database as its owner, where a tenant has a retention of staging;
+            left out, CLAIMGATE_STAGING_OWNER_URL.
         dry_run: Only say what is due.
         as_json: One JSON object.
     """
-    found = asyncio.run(_apply(url, to, dry_run=dry_run))
+    found = asyncio.run(_apply(url, staging_url, to, dry_run=dry_run))
     if as_json:
         display.show(json.dumps({"due" if dry_run else "done": [each.facts() for each in found]}))
         return 0
@@ -49,15 +56,21 @@ def retention_apply(
     return 0
 
 
-async def _apply(url: str | None, folder: Path, *, dry_run: bool) -> list[Due]:
+async def _apply(
+    url: str | None, staging_url: str | None, folder: Path, *, dry_run: bool
+) -> list[Due]:
     from loader.storage import retention  # noqa: PLC0415 - each command loads its own
-    from loader.storage.owner import owner_session, owner_url  # noqa: PLC0415
+    from loader.storage.owner import owner_session, owner_url, staging_owner_url  # noqa: PLC0415
+    from loader.storage.staging import staging_session  # noqa: PLC0415
 
     today = datetime.now(UTC).date()
-    async with owner_session(owner_url(url), alone=not dry_run) as connection:
+    async with (
+        owner_session(owner_url(url), alone=not dry_run) as connection,
+        staging_session(staging_owner_url(staging_url)) as staging,
+    ):
         if dry_run:
-            return await retention.due(connection, today)
-        return await retention.apply(connection, folder, today, step=_note)
+            return await retention.due(connection, today, staging)
+        return await retention.apply(connection, folder, today, staging=staging, step=_note)
 
 
 def _note(step: str) -> None:
@@ -79,10 +92,13 @@ def retention_set(
     """Set what becomes of a kind of a tenant's data, and when.
 
     Args:
-        kind: claims or history.
-        action: keep, archive (claims alone) or delete (after 72 months at the earliest).
+        kind: claims, history, failed (failed claims that were resolved, with repairs and notes) or
+            staging (claims of staging that ended and that production has).
+        action: keep, archive (claims alone) or delete (but in staging, after 72 months at the
+            earliest).
         tenant: Whose data.
-        keep_months: Whole months after the end of the month of service.
+        keep_months: Whole months after the month of service ended; for failed and staging, the
+            month in which the claim came to an end.
         reason: Why so long.
         by: Who says so.
         url: The production database as its owner; left out, CLAIMGATE_OWNER_URL.

@@ -7,7 +7,7 @@ import asyncpg
 
 from loader.storage.summaries import tenants
 
-Kind = Literal["claims", "history"]
+Kind = Literal["claims", "history", "failed", "staging"]
 Action = Literal["keep", "archive", "delete"]
 KINDS: Final = get_args(Kind)
 ACTIONS: Final = get_args(Action)
@@ -23,7 +23,8 @@ class RetentionPolicy:
     kind: Kind
     action: Action
     keep_months: int
-    """Whole months after the end of the month of service."""
+    """Whole months after the end of the month of service; for failed claims and staging, of the
+    month in which the claim came to an end."""
     reason: str = "default"
     set_by: str = ""
 
@@ -39,24 +40,35 @@ class RetentionPolicy:
         """
         if self.kind not in KINDS or self.action not in ACTIONS:
             raise ValueError(
-                f"{self.kind} {self.action} is no retention; expected {' or '.join(KINDS)}, "
-                f"and {', '.join(ACTIONS)}"
+                f"{self.kind} {self.action} is no retention; expected {_one_of(KINDS)}, and "
+                f"{_one_of(ACTIONS)}"
             )
-        if self.kind == "history" and self.action == "archive":
-            raise ValueError("history is not archived; expected keep or delete")
-        if self.action == "delete" and self.keep_months < DELETION_MONTHS_MIN:
+        if self.kind != "claims" and self.action == "archive":
+            raise ValueError(f"{self.kind} is not archived; expected keep or delete")
+        # What staging gives up production has.
+        if (
+            self.action == "delete"
+            and self.kind != "staging"
+            and self.keep_months < DELETION_MONTHS_MIN
+        ):
             raise ValueError(
                 f"--keep-months is {self.keep_months}; nothing is deleted before "
-                f"{DELETION_MONTHS_MIN} months"
+                f"{DELETION_MONTHS_MIN} months, but in staging"
             )
         if not 1 <= self.keep_months <= 1_200:
             raise ValueError(f"--keep-months is {self.keep_months}; expected 1 to 1200")
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 # 36 months are 1,095 days, without leap days.
 _DEFAULTS: Final[tuple[tuple[Kind, Action, int], ...]] = (
     ("claims", "archive", 36),
     ("history", "keep", DELETION_MONTHS_MIN),
+    ("failed", "keep", DELETION_MONTHS_MIN),
+    ("staging", "keep", DELETION_MONTHS_MIN),
 )
 _POLICIES: Final = """
 SELECT tenant_id AS tenant, kind, action, keep_months, reason, set_by FROM retention_policies

@@ -7,7 +7,7 @@ from loader import embedded, migrate
 
 DATABASES = [(embedded.STAGING, "staging"), (embedded.PRODUCTION, "production")]
 
-HEADS = {"staging": "0004", "production": "0011"}
+HEADS = {"staging": "0004", "production": "0012"}
 
 _TENANT_TABLES = """
 SELECT c.relname AS name, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced,

@@ -53,7 +53,7 @@ def test_groups_stand_within_the_group(run):
         (("partitions", "make", "--ahead", "61"), "expected 0 to 60"),
         (("partitions", "list", "--url", "nonsense"), "expected postgresql://"),
         (("retention", "set", "claims", "shred", "--tenant", "a", "--keep-months", "90",
-          "--reason", "r", "--by", "b"), "expected claims or history"),
+          "--reason", "r", "--by", "b"), "expected claims, history, failed or staging"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_what_was_expected(run, monkeypatch, words, named):
