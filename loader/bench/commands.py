@@ -128,7 +128,7 @@ def bench_single(
     workers: int | None = None,
     as_json: bool = False,
 ) -> int:
-    """Measure streams with one claim a message, answers one by one and gathered.
+    """Measure streams with one claim a message, beside an echo server of the same messages.
 
     Args:
         reference: Folder of published tables; left out, the sample tables.

@@ -1,10 +1,11 @@
-"""One claim a message over many streams, answers one by one and gathered."""
+"""One claim a message over many streams: answers one by one, gathered, and from an echo server."""
 
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 from loader.bench.loads import middle, stream
+from loader.bench.transport import median_answer, running_echo
 from loader.bench.workload import batches, claims, requests
 from loader.service import running_service
 
@@ -13,37 +14,47 @@ _WINDOW: Final = 256
 
 
 async def measure_single(snapshot: Path, *, count: int, runs: int, workers: int) -> dict[str, Any]:
-    """Return claims a second with answers one by one and gathered, alternating.
+    """Return claims a second with answers one by one and gathered, and what transport alone does.
+
+    The echo server answers one by one; the ratio is that of the gathered answers to it.
 
     Args:
         snapshot: Folder of the reference snapshot.
         count: Claims, and messages, in each run.
-        runs: Runs of each; the figures are medians.
-        workers: Processes of the service.
+        runs: Runs of each; the three alternate, and the figures are medians.
+        workers: Processes of the service, and of the echo server.
     """
     wire = requests(batches(claims(count), 1))
-    rates: dict[bool, list[float]] = {False: [], True: []}
+    rates: list[list[float]] = [[], [], []]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
         async with running_service(snapshot, log, workers=workers) as service:
-            for run in range(runs + 1):
-                for gathered, found in rates.items():
-                    streamed = await stream(
-                        service.address,
-                        wire,
-                        1,
-                        connections=_STREAMS,
-                        window=_WINDOW,
-                        gather_answers=gathered,
-                    )
-                    if run:  # the first of each only warms up
-                        found.append(streamed.claims_per_s)
+            answer = await median_answer(service.address, wire)
+            async with running_echo(answer, Path(folder), workers) as echo_address:
+                measured = (
+                    (service.address, True),
+                    (service.address, False),
+                    (echo_address, False),
+                )
+                for run in range(runs + 1):
+                    for found, (address, gathered) in zip(rates, measured, strict=True):
+                        streamed = await stream(
+                            address,
+                            wire,
+                            1,
+                            connections=_STREAMS,
+                            window=_WINDOW,
+                            gather_answers=gathered,
+                        )
+                        if run:  # the first of each only warms up
+                            found.append(streamed.claims_per_s)
+    together, one_by_one, echo = rates
     return {
-        "gathered_claims_per_s": middle(rates[True]),
-        "one_by_one_claims_per_s": middle(rates[False]),
-        "gathered_ratio": middle(
-            [one / other for one, other in zip(rates[True], rates[False], strict=True)], 2
-        ),
+        "gathered_claims_per_s": middle(together),
+        "one_by_one_claims_per_s": middle(one_by_one),
+        "echo_claims_per_s": middle(echo),
+        "gathered_ratio": middle([a / b for a, b in zip(together, one_by_one, strict=True)], 2),
+        "echo_ratio": middle([a / b for a, b in zip(together, echo, strict=True)], 2),
         "streams": _STREAMS,
         "workers": workers,
         "claims": count,

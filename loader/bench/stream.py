@@ -1,21 +1,15 @@
 """The service over gRPC, beside an echo server with the same messages, client and worker count."""
 
-import asyncio
-import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from claimgate.client import Client
-
 from loader.bench.loads import stream
 from loader.bench.machine import rss_mb_each
+from loader.bench.transport import median_answer, running_echo
 from loader.bench.workload import batches, claims, requests
-from loader.service import free_address, running_service
+from loader.service import running_service
 
 _RUN_S: Final = 3.0
 """Length of a run: long enough that the first and the last passes, which are short, do not count.
@@ -42,9 +36,8 @@ async def measure_stream(
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
         async with running_service(snapshot, log, workers=workers) as service:
-            answers = await _answers(service.address, wire[:50])
-            answer = sorted(answers, key=len)[len(answers) // 2]
-            async with _echo(answer, Path(folder), workers) as echo_address:
+            answer = await median_answer(service.address, wire)
+            async with running_echo(answer, Path(folder), workers) as echo_address:
                 measured = (
                     (service.address, wire),
                     (service.address, columnar),
@@ -74,34 +67,3 @@ async def measure_stream(
         "runs": runs,
         "run_s": _RUN_S,
     }
-
-
-async def _answers(address: str, wire: Sequence[bytes]) -> list[bytes]:
-    """Return real answers without their sequence, which the echo server puts in itself."""
-    answers = []
-    async with Client(address) as client:
-        async for answer in client.score(wire):
-            answer.ClearField("sequence")
-            answers.append(answer.SerializeToString())
-    return answers
-
-
-@asynccontextmanager
-async def _echo(answer: bytes, folder: Path, workers: int) -> AsyncIterator[str]:
-    """Run echo servers on one port."""
-    file, address = folder / "answer", free_address()
-    file.write_bytes(answer)
-    command = (sys.executable, "-m", "loader.bench.echo", str(file), address)
-    processes = [
-        await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE)
-        for _ in range(workers)
-    ]
-    try:
-        for process in processes:
-            if process.stdout is None or not (await process.stdout.readline()).startswith(b"ready"):
-                raise RuntimeError("the echo server did not get ready")
-        yield address
-    finally:
-        for process in processes:
-            process.terminate()
-            await process.wait()
