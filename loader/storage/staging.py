@@ -1,8 +1,9 @@
 """Claims of staging that came to an end, which retention deletes where production has them.
 
 Staging keeps each claim as it was submitted, and is read again only for what waits or failed. What
-production has not, because it was cancelled or only a test, is never deleted: it is nowhere else,
-and a legal hold may name it.
+production never had, because it was cancelled or only a test, is never deleted: it is nowhere else,
+and a legal hold may name it. What production has given up since, to an archive or for good, stays
+while the tenant has a hold in force.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -85,7 +86,7 @@ class Taken:
     """The claim of staging that the next step goes on after."""
     deleted: int
     kept: int
-    """Claims that production does not have."""
+    """Claims that production does not have, or not any longer while there is a hold."""
 
 
 # One that is resubmitted meanwhile is locked, or waits again: it stays.
@@ -102,9 +103,16 @@ _IN_PRODUCTION: Final = """
 SELECT asked.staging_id
 FROM unnest($2::bigint[], $3::text[], $4::integer[], $5::bytea[])
     AS asked (staging_id, claim_id, claim_version, content)
+CROSS JOIN (
+    SELECT EXISTS (SELECT FROM legal_holds WHERE tenant_id = $1 AND released_at IS NULL) AS any
+) AS held
 WHERE EXISTS (
     SELECT FROM claim_keys AS k WHERE k.tenant_id = $1 AND k.claim_id = asked.claim_id
         AND k.claim_version = asked.claim_version AND k.content_sha256 = asked.content
+        AND (NOT held.any OR EXISTS (
+            SELECT FROM claims AS c WHERE c.tenant_id = $1 AND c.claim_id = k.claim_id
+                AND c.claim_version = k.claim_version AND c.service_from_date = k.service_from_date
+        ))
 ) OR EXISTS (
     SELECT FROM failed_claims AS f WHERE f.tenant_id = $1 AND f.claim_id = asked.claim_id
         AND f.claim_version = asked.claim_version
@@ -115,6 +123,20 @@ _DELETE: Final = (
     "DELETE FROM claim_states WHERE tenant_id = $1 AND staging_id = ANY ($2)",
     "DELETE FROM claims WHERE tenant_id = $1 AND staging_id = ANY ($2)",
 )
+
+
+# The lock that placing a hold takes, for longer than a transaction: a hold that is being placed
+# waits for the step, and the next one sees it.
+_HOLDS: Final = "hashtextextended('claimgate.legal_holds|' || $1, 0)"
+
+
+@asynccontextmanager
+async def _holds_wait(production: asyncpg.Connection, tenant: str) -> AsyncIterator[None]:
+    await production.execute(f"SELECT pg_advisory_lock({_HOLDS})", tenant)
+    try:
+        yield
+    finally:
+        await production.execute(f"SELECT pg_advisory_unlock({_HOLDS})", tenant)
 
 
 async def take(
@@ -139,7 +161,7 @@ async def take(
         StorageError: The shard is being moved.
     """
     try:
-        async with _tenant(staging, tenant):
+        async with _holds_wait(production, tenant), _tenant(staging, tenant):
             rows = await staging.fetch(_CHOSEN, tenant, month.first, most, after)
             if not rows:
                 return None

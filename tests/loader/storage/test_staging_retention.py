@@ -11,10 +11,12 @@ from loader import embedded, source
 from loader.run import run
 from loader.source import Submitted
 from loader.storage import retention_commands
-from loader.storage.owner import StorageError
+from loader.storage.holds import place, release
+from loader.storage.month import Month
+from loader.storage.owner import StorageError, owner_session
 from loader.storage.retention import actions, apply, due
 from loader.storage.retention_policies import RetentionPolicy, set_policy
-from loader.storage.staging import staging_session
+from loader.storage.staging import staging_session, take
 
 TODAY = date(2026, 11, 25)
 STATES = """
@@ -166,6 +168,52 @@ async def test_a_repaired_claim_that_failed_again_leaves_with_its_repair_in_prod
 
     assert await everything.fetchval("SELECT count(*) FROM failed_claims") == 1
     assert await left() == []
+
+
+@pytest.mark.usefixtures("policy")
+async def test_the_last_copy_of_a_claim_stays_while_the_tenant_has_a_hold(
+    owner, queue, everything, loader, stage, left, age, tenant, tmp_path
+):
+    await stage("gone", "there")
+    await run(loader)
+    await age("gone", "there")
+    await everything.execute("DELETE FROM claims WHERE claim_id = 'gone'")  # as retention does
+    hold = await place(owner, tenant, "claim", "gone", reason="matter 1", by="counsel")
+
+    await apply(owner, tmp_path / "archives", TODAY, staging=queue)
+    held = await left()
+    await release(owner, tenant, hold.hold_id, by="counsel")
+    await apply(owner, tmp_path / "archives", TODAY, staging=queue)
+
+    assert (held, await left()) == (["gone"], [])
+    assert [(each["claims"], each["held"]) for each in await actions(owner, tenant)] == [
+        (1, 1),
+        (1, 0),
+    ]
+
+
+async def test_a_hold_that_is_placed_meanwhile_waits_for_the_step(
+    owner, queue, loader, stage, left, age, tenant, database
+):
+    await stage("C1")
+    await run(loader)
+    await age("C1")
+    placing = []
+
+    async def hold():
+        async with owner_session(database.owner, alone=False) as counsel:
+            await place(counsel, tenant, "tenant", "", reason="matter 1", by="counsel")
+        return await left()
+
+    async def record(deleted, kept):
+        placing.append(asyncio.create_task(hold()))
+        await asyncio.sleep(0.2)
+        assert not placing[0].done()
+
+    taken = await take(queue, owner, tenant, Month(2026, 8), after=0, most=10, record=record)
+
+    assert (taken.deleted, taken.kept) == (1, 0)
+    assert await placing[0] == []
 
 
 @pytest.mark.usefixtures("policy")
