@@ -98,26 +98,37 @@ async def owner_session(url: str, *, alone: bool = True) -> AsyncIterator[asyncp
 _TRY_ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended('claimgate.storage', 0))"
 _FOR_ALL: Final = "SELECT set_config('claimgate.all_tenants', 'on', false)"
 _OWNER: Final = """
-SELECT current_user AS role, r.rolname AS owner, pg_has_role(current_user, r.oid, 'USAGE') AS owns,
-    EXISTS (
-        SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-        WHERE n.nspname = 'storage' AND p.proname = 'delete_failed'
-    ) AS prepared
+SELECT current_user AS role, r.rolname AS owner, pg_has_role(current_user, r.oid, 'USAGE') AS owns
 FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
-WHERE c.oid = to_regclass('public.claims')
+WHERE c.oid = to_regclass('public.' || $1)
 """
+_PREPARED: Final = """
+SELECT EXISTS (
+    SELECT FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname = 'storage' AND p.proname = 'delete_failed'
+)
+"""
+
+
+async def owns(connection: asyncpg.Connection, table: str) -> bool:
+    """Return whether a table is there.
+
+    Raises:
+        StorageError: It is another role's.
+    """
+    found = await connection.fetchrow(_OWNER, table)
+    if found and not found["owns"]:
+        raise StorageError(
+            f"role {found['role']} does not own the tables; connect as {found['owner']}"
+        )
+    return found is not None
 
 
 async def _check(connection: asyncpg.Connection) -> None:
     """Refuse a database that is not prepared and a role that does not own its tables."""
-    found = await connection.fetchrow(_OWNER)
-    if found is None or not found["prepared"]:
+    if not await owns(connection, "claims") or not await connection.fetchval(_PREPARED):
         raise StorageError(
             "the database is not at revision 0012 or later; run `claimgate migrate production`"
-        )
-    if not found["owns"]:
-        raise StorageError(
-            f"role {found['role']} does not own the tables; connect as {found['owner']}"
         )
 
 

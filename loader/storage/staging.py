@@ -16,15 +16,11 @@ import asyncpg
 
 from loader.link import connect
 from loader.shards.fenced import is_fenced
+from loader.source import tenant_transaction
 from loader.storage.month import Month
-from loader.storage.owner import STAGING_SETTING, StorageError
+from loader.storage.owner import STAGING_SETTING, StorageError, owns
 
 _ENDED: Final = "('completed', 'needs_review', 'failed', 'cancelled')"
-_OWNER: Final = """
-SELECT current_user AS role, r.rolname AS owner, pg_has_role(current_user, r.oid, 'USAGE') AS owns
-FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner
-WHERE c.oid = to_regclass('public.claim_states')
-"""
 
 
 @asynccontextmanager
@@ -39,27 +35,14 @@ async def staging_session(url: str | None) -> AsyncIterator[asyncpg.Connection |
         return
     connection = await connect(url, STAGING_SETTING)
     try:
-        found = await connection.fetchrow(_OWNER)
-        if found is None:
+        if not await owns(connection, "claim_states"):
             raise StorageError(
                 f"the database of {STAGING_SETTING} has no tables of staging; name that one, or "
                 "run `claimgate migrate staging`"
             )
-        if not found["owns"]:
-            raise StorageError(
-                f"role {found['role']} does not own the tables of staging; connect as "
-                f"{found['owner']}"
-            )
         yield connection
     finally:
         await connection.close()
-
-
-@asynccontextmanager
-async def _tenant(staging: asyncpg.Connection, tenant: str) -> AsyncIterator[None]:
-    async with staging.transaction():
-        await staging.execute("SELECT set_config('claimgate.tenant', $1, true)", tenant)
-        yield
 
 
 _MONTHS: Final = f"""
@@ -73,7 +56,7 @@ GROUP BY 1 ORDER BY 1
 
 async def ended(staging: asyncpg.Connection, tenant: str, until: date) -> list[tuple[Month, int]]:
     """Return how many claims of a tenant ended in each month (UTC) before a day."""
-    async with _tenant(staging, tenant):
+    async with tenant_transaction(staging, tenant):
         rows = await staging.fetch(_MONTHS, tenant, until)
     return [(Month.of(row["month"]), row["claims"]) for row in rows]
 
@@ -161,7 +144,7 @@ async def take(
         StorageError: The shard is being moved.
     """
     try:
-        async with _holds_wait(production, tenant), _tenant(staging, tenant):
+        async with _holds_wait(production, tenant), tenant_transaction(staging, tenant):
             rows = await staging.fetch(_CHOSEN, tenant, month.first, most, after)
             if not rows:
                 return None

@@ -19,6 +19,7 @@ from loader.opened import Opened, facts_of
 from loader.sink import Sink
 from loader.source import Leased
 from loader.storage.owner import owner_session
+from loader.storage.retention_policies import RetentionPolicy, set_policy
 from loader.vault import Vault
 
 _NUMBERS = count(1)
@@ -154,3 +155,18 @@ async def contents(connection: asyncpg.Connection) -> dict[str, list[str]]:
 @pytest.fixture(name="contents")
 def contents_fixture():
     return contents
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "archives"
+
+
+@pytest.fixture
+def delete(owner):
+    """Have a tenant's data deleted after six years."""
+
+    async def delete(tenant, kind="claims"):
+        await set_policy(owner, RetentionPolicy(tenant, kind, "delete", 72, "law", "clerk"))
+
+    return delete

@@ -193,7 +193,7 @@ async def test_the_last_copy_of_a_claim_stays_while_the_tenant_has_a_hold(
 
 
 async def test_a_hold_that_is_placed_meanwhile_waits_for_the_step(
-    owner, queue, loader, stage, left, age, tenant, database
+    owner, queue, everything, loader, stage, left, age, tenant, database
 ):
     await stage("C1")
     await run(loader)
@@ -207,7 +207,13 @@ async def test_a_hold_that_is_placed_meanwhile_waits_for_the_step(
 
     async def record(deleted, kept):
         placing.append(asyncio.create_task(hold()))
-        await asyncio.sleep(0.2)
+        waits = (
+            "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database "
+            "WHERE l.locktype = 'advisory' AND NOT l.granted AND d.datname = current_database()"
+        )
+        async with asyncio.timeout(10):
+            while not await everything.fetchval(waits):  # noqa: ASYNC110 - a lock has no event
+                await asyncio.sleep(0.01)
         assert not placing[0].done()
 
     taken = await take(queue, owner, tenant, Month(2026, 8), after=0, most=10, record=record)
