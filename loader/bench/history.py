@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import asyncpg
 
 from loader.bench.databases import KEY, bench_databases
-from loader.bench.loads import middle, stream
+from loader.bench.loads import alternating, middle, stream
 from loader.bench.workload import SEED, batches, claims, requests
 from loader.embedded import PRODUCTION, STAGING
 from loader.run import run
@@ -33,18 +34,16 @@ async def measure_history(
         workers: Processes of the service.
     """
     wire = requests(batches(claims(count), _MESSAGE_CLAIMS))
-    rates: dict[bool, list[float]] = {False: [], True: []}
     async with _with_history(snapshot, committed, workers) as service:
-        for measured in range(runs + 1):
-            for history, found in rates.items():
-                streamed = await stream(service.address, wire, _MESSAGE_CLAIMS, history=history)
-                if measured:  # the first of each only warms up
-                    found.append(streamed.claims_per_s)
+        one = partial(stream, service.address, wire, _MESSAGE_CLAIMS)
+        without, with_history = await alternating(
+            runs, [partial(one, history=False), partial(one, history=True)]
+        )
     return {
-        "history_claims_per_s": middle(rates[True]),
-        "without_history_claims_per_s": middle(rates[False]),
+        "history_claims_per_s": middle(with_history),
+        "without_history_claims_per_s": middle(without),
         "history_ratio": middle(
-            [one / other for one, other in zip(rates[True], rates[False], strict=True)], 2
+            [one / other for one, other in zip(with_history, without, strict=True)], 2
         ),
         "committed_claims": committed,
         "message_claims": _MESSAGE_CLAIMS,

@@ -5,7 +5,7 @@ stands still is not excused because its callers stood still with it.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from statistics import median
@@ -215,6 +215,22 @@ def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
         "p99.9_ms": round(float(p999), 2),
         "max_ms": round(max(seconds) * 1000, 2),
     }
+
+
+async def alternating(
+    runs: int, measured: Sequence[Callable[[], Awaitable[Streamed]]]
+) -> list[list[float]]:
+    """Return claims a second of several loads in `runs` runs of each, taken in turn.
+
+    One run of each goes before, which only warms up.
+    """
+    rates: list[list[float]] = [[] for _ in measured]
+    for run in range(runs + 1):
+        for found, load in zip(rates, measured, strict=True):
+            streamed = await load()
+            if run:
+                found.append(streamed.claims_per_s)
+    return rates
 
 
 def middle(values: Sequence[float], digits: int = 0) -> float:

@@ -1,10 +1,11 @@
 """One claim a message over many streams: answers one by one, gathered, and from an echo server."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from loader.bench.loads import middle, stream
+from loader.bench.loads import alternating, middle, stream
 from loader.bench.transport import median_answer, running_echo
 from loader.bench.workload import batches, claims, requests
 from loader.service import running_service
@@ -25,30 +26,22 @@ async def measure_single(snapshot: Path, *, count: int, runs: int, workers: int)
         workers: Processes of the service, and of the echo server.
     """
     wire = requests(batches(claims(count), 1))
-    rates: list[list[float]] = [[], [], []]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "service.log"
         async with running_service(snapshot, log, workers=workers) as service:
             answer = await median_answer(service.address, wire)
             async with running_echo(answer, Path(folder), workers) as echo_address:
-                measured = (
-                    (service.address, True),
-                    (service.address, False),
-                    (echo_address, False),
+                one = partial(
+                    stream, wire=wire, message_claims=1, connections=_STREAMS, window=_WINDOW
                 )
-                for run in range(runs + 1):
-                    for found, (address, gathered) in zip(rates, measured, strict=True):
-                        streamed = await stream(
-                            address,
-                            wire,
-                            1,
-                            connections=_STREAMS,
-                            window=_WINDOW,
-                            gather_answers=gathered,
-                        )
-                        if run:  # the first of each only warms up
-                            found.append(streamed.claims_per_s)
-    together, one_by_one, echo = rates
+                together, one_by_one, echo = await alternating(
+                    runs,
+                    [
+                        partial(one, service.address, gather_answers=True),
+                        partial(one, service.address, gather_answers=False),
+                        partial(one, echo_address, gather_answers=False),
+                    ],
+                )
     return {
         "gathered_claims_per_s": middle(together),
         "one_by_one_claims_per_s": middle(one_by_one),

@@ -1,11 +1,12 @@
 """The service over gRPC, beside an echo server with the same messages, client and worker count."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from loader.bench.loads import stream
+from loader.bench.loads import alternating, stream
 from loader.bench.machine import rss_mb_each
 from loader.bench.transport import median_answer, running_echo
 from loader.bench.workload import batches, claims, requests
@@ -38,19 +39,16 @@ async def measure_stream(
         async with running_service(snapshot, log, workers=workers) as service:
             answer = await median_answer(service.address, wire)
             async with running_echo(answer, Path(folder), workers) as echo_address:
-                measured = (
-                    (service.address, wire),
-                    (service.address, columnar),
-                    (echo_address, wire),
+                one = partial(stream, message_claims=message_claims, seconds=_RUN_S)
+                ours, columns, echo = await alternating(
+                    runs,
+                    [
+                        partial(one, service.address, wire),
+                        partial(one, service.address, columnar),
+                        partial(one, echo_address, wire),
+                    ],
                 )
-                rates: list[list[float]] = [[], [], []]
-                for run in range(runs + 1):
-                    for found, (address, sent) in zip(rates, measured, strict=True):
-                        streamed = await stream(address, sent, message_claims, seconds=_RUN_S)
-                        if run:  # the first of each only warms up
-                            found.append(streamed.claims_per_s)
             memory = rss_mb_each(service.pid)
-    ours, columns, echo = rates
     return {
         "row_claims_per_s": round(median(ours)),
         "columnar_claims_per_s": round(median(columns)),
